@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"pyro/native/guest/jobs"
+	"pyro/native/wire"
+)
+
+func (a *api) hello(*http.Request) (any, *wire.Error) {
+	return wire.Hello{
+		Protocol: wire.Protocol, Build: wire.BuildID(), Pid: os.Getpid(), NowMS: time.Now().UnixMilli(), Jobs: a.jobs.Count(),
+	}, nil
+}
+
+func (a *api) create(r *http.Request) (any, *wire.Error) {
+	q := parseQuery(r, "wait_ms", "inline")
+	wait, inline := q.wait(), int(q.numberOr("inline", wire.MaxInline, 0))
+	if q.err != nil {
+		return nil, q.err
+	}
+	data, err := body(r, wire.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := wire.ParseSpec(data)
+	if err != nil {
+		return nil, err
+	}
+	j, err := a.jobs.Create(spec)
+	if err != nil {
+		return nil, err
+	}
+	status, err := j.Poll(r.Context(), jobs.Cursors{}, wait, nil)
+	if err == nil && inline > 0 {
+		status.Inline = j.Inline(inline)
+	}
+	return status, err
+}
+
+func (a *api) list(*http.Request) (any, *wire.Error) { return a.jobs.List(), nil }
+
+func (a *api) find(r *http.Request) (*jobs.Job, *wire.Error) {
+	id := r.PathValue("id")
+	if !wire.ValidID(id) {
+		return nil, wire.Bad("this can't be the id of a job")
+	}
+	return a.jobs.Find(id)
+}
+
+func (a *api) poll(r *http.Request) (any, *wire.Error) {
+	q := parseQuery(r, "wait_ms", "stdout", "stderr", "attach", "reader")
+	cursors := jobs.Cursors{Stdout: q.number("stdout", math.MaxUint64), Stderr: q.number("stderr", math.MaxUint64)}
+	wait, attach, name := q.wait(), q.flag("attach"), q.values.Get("reader")
+	if name != "" && !wire.ValidID(name) {
+		q.err = wire.Bad("this can't be the name of a reader")
+	}
+	if q.err != nil {
+		return nil, q.err
+	}
+	j, err := a.find(r)
+	if err != nil {
+		return nil, err
+	}
+	var reader *string
+	if attach {
+		reader = &name
+	}
+	return fromPoll(j.Poll(r.Context(), cursors, wait, reader))
+}
+
+func fromPoll(s wire.JobStatus, err *wire.Error) (any, *wire.Error) { return s, err }
+
+func (a *api) remove(r *http.Request) (any, *wire.Error) {
+	if _, err := a.find(r); err != nil {
+		return nil, err
+	}
+	return struct{}{}, a.jobs.Remove(r.PathValue("id"))
+}
+
+// output is bytes, with their place in the stream beside them.
+func (a *api) output(w http.ResponseWriter, r *http.Request) {
+	q := parseQuery(r, "stream", "cursor", "max")
+	cursor, max := q.numberOr("cursor", math.MaxUint64, 0), q.numberOr("max", wire.MaxOutput, 1<<20)
+	stream := map[string]int{"stdout": 1, "stderr": 2}[q.values.Get("stream")] - 1
+	if stream < 0 {
+		q.err = wire.Bad("stream must be stdout or stderr")
+	}
+	if q.err != nil {
+		fail(w, q.err)
+		return
+	}
+	j, err := a.find(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	first, data, err := j.Output(stream, cursor, int(max))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	at := j.Stream(stream)
+	next := first + uint64(len(data))
+	set := func(name string, n uint64) { w.Header().Set(name, strconv.FormatUint(n, 10)) }
+	set("pyro-cursor", first)
+	set("pyro-next", next)
+	set("pyro-start", at.Start)
+	set("pyro-end", at.End)
+	set("pyro-eof", 0)
+	if at.EOF {
+		set("pyro-eof", 1)
+	}
+	set("Content-Length", uint64(len(data)))
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	_, _ = w.Write(data)
+}
+
+func (a *api) stdin(r *http.Request) (any, *wire.Error) {
+	q := parseQuery(r, "eof")
+	eof := q.flag("eof")
+	if q.err != nil {
+		return nil, q.err
+	}
+	j, err := a.find(r)
+	if err != nil {
+		return nil, err
+	}
+	data, err := body(r, wire.MaxStdin)
+	if err != nil {
+		return nil, err
+	}
+	n, err := j.Write(data, eof)
+	return wire.StdinResult{Written: n}, err
+}
+
+func (a *api) signal(r *http.Request) (any, *wire.Error) {
+	j, err := a.find(r)
+	if err != nil {
+		return nil, err
+	}
+	var ask wire.SignalRequest
+	if err := decode(r, &ask); err != nil {
+		return nil, err
+	}
+	if err := j.Signal(ask.Signal); err != nil {
+		return nil, err
+	}
+	return j.Status(), nil
+}
+
+func (a *api) kill(r *http.Request) (any, *wire.Error) {
+	j, err := a.find(r)
+	if err != nil {
+		return nil, err
+	}
+	var ask wire.KillRequest
+	if err := decode(r, &ask); err != nil {
+		return nil, err
+	}
+	grace, err := wire.Grace(ask.GraceMS, j.KillGrace())
+	if err != nil {
+		return nil, err
+	}
+	j.Kill(time.Duration(grace) * time.Millisecond)
+	return j.Status(), nil
+}
+
+func (a *api) stopAll(r *http.Request) (any, *wire.Error) {
+	var ask wire.StopRequest
+	if err := decode(r, &ask); err != nil {
+		return nil, err
+	}
+	grace, err := wire.Grace(ask.GraceMS, wire.DefaultKillGrace)
+	if err != nil {
+		return nil, err
+	}
+	a.stop(time.Duration(grace) * time.Millisecond)
+	return struct{}{}, nil
+}

@@ -1,0 +1,86 @@
+// Package agent serves the API of a sandbox: HTTP/2 without TLS on a unix socket that only the host can reach. Nothing that
+// a request holds is larger, and nothing takes longer, than is stated here.
+package agent
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"pyro/native/guest/jobs"
+)
+
+const (
+	maxConnections = 64
+	maxStreams     = 512
+	bodyTimeout    = 30 * time.Second
+	answerTimeout  = 60 * time.Second
+)
+
+type api struct {
+	jobs *jobs.Manager
+	stop func(grace time.Duration)
+}
+
+// NewServer makes the server; stop is called, and waited for, when the host asks for the end.
+func NewServer(m *jobs.Manager, stop func(grace time.Duration)) *http.Server {
+	a := &api{jobs: m, stop: stop}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/hello", handle(a.hello))
+	mux.HandleFunc("POST /v1/jobs", handle(a.create))
+	mux.HandleFunc("GET /v1/jobs", handle(a.list))
+	mux.HandleFunc("GET /v1/jobs/{id}", handle(a.poll))
+	mux.HandleFunc("DELETE /v1/jobs/{id}", handle(a.remove))
+	mux.HandleFunc("GET /v1/jobs/{id}/output", a.output)
+	mux.HandleFunc("POST /v1/jobs/{id}/stdin", handle(a.stdin))
+	mux.HandleFunc("POST /v1/jobs/{id}/signal", handle(a.signal))
+	mux.HandleFunc("POST /v1/jobs/{id}/kill", handle(a.kill))
+	mux.HandleFunc("POST /v1/stop", handle(a.stopAll))
+	mux.HandleFunc("/", handle(unknown))
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           mux,
+		Protocols:         protocols,
+		MaxHeaderBytes:    16 << 10,
+		ReadHeaderTimeout: 10 * time.Second,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              256 << 10,
+			MaxReceiveBufferPerConnection: 8 << 20,
+			MaxReceiveBufferPerStream:     2 << 20,
+			WriteByteTimeout:              answerTimeout, // a peer that takes nothing for so long is gone
+		},
+	}
+}
+
+// Bounded lets only so many connections in at a time; the others wait in the socket's queue.
+func Bounded(l net.Listener) net.Listener {
+	return &bounded{Listener: l, slots: make(chan struct{}, maxConnections)}
+}
+
+type bounded struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func (b *bounded) Accept() (net.Conn, error) {
+	b.slots <- struct{}{}
+	conn, err := b.Listener.Accept()
+	if err != nil {
+		<-b.slots
+		return nil, err
+	}
+	return &slotted{Conn: conn, free: sync.OnceFunc(func() { <-b.slots })}, nil
+}
+
+type slotted struct {
+	net.Conn
+	free func()
+}
+
+func (s *slotted) Close() error {
+	defer s.free()
+	return s.Conn.Close()
+}

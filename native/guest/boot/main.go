@@ -1,0 +1,134 @@
+// Package boot is PID 1 of a sandbox.
+package boot
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/guest/agent"
+	"pyro/native/guest/jobs"
+	"pyro/native/guest/reap"
+	"pyro/native/wire"
+)
+
+// socketFD is the listening socket that the host hands in.
+const socketFD = 3
+
+// termGrace is what jobs get when the end comes as a signal, which names no grace.
+const termGrace = wire.DefaultKillGrace * time.Millisecond
+
+// Main serves until it is told to stop. --listen and the others exist to run it as an ordinary process.
+func Main(args []string) int {
+	// First of all: nothing that the runtime left open may reach a job.
+	_ = unix.CloseRange(socketFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+	unix.CloseOnExec(socketFD)
+	flags := flag.NewFlagSet("init", flag.ContinueOnError)
+	listen := flags.String("listen", "", "path of a socket to make, instead of taking over descriptor 3")
+	spool := flags.String("spool", "/run/pyro/spool", "directory of the spool files")
+	self := flags.String("self", "/proc/self/exe", "this binary")
+	lease := flags.Duration("lease", 10*time.Second, "how long a reader that went away is waited for")
+	if flags.Parse(args) != nil || flags.NArg() > 0 {
+		return 2
+	}
+	if err := unblock(); err != nil {
+		return complain(err)
+	}
+	if err := serve(*listen, jobs.Config{Spool: *spool, Self: *self, Lease: *lease}); err != nil {
+		return complain(err)
+	}
+	return 0
+}
+
+func complain(err error) int {
+	fmt.Fprintln(os.Stderr, "pyro-native init:", err)
+	return 1
+}
+
+// unblock starts over with no signal blocked: a mask is handed down to every job, and Go keeps the one it started with.
+func unblock() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var none, blocked unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &blocked); err != nil || blocked == none {
+		return err
+	}
+	if os.Getenv("PYRO_UNBLOCKED") != "" {
+		return nil
+	}
+	_, _ = unix.FcntlInt(socketFD, unix.F_SETFD, 0)
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), "PYRO_UNBLOCKED=1"))
+}
+
+func serve(path string, config jobs.Config) error {
+	unix.Umask(0o022)
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become a subreaper: %w", err)
+	}
+	if err := os.MkdirAll(config.Spool, 0o700); err != nil {
+		return err
+	}
+	socket, err := listener(path)
+	if err != nil {
+		return err
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+
+	manager := jobs.NewManager(config, reap.New())
+	stopped := make(chan struct{})
+	var once sync.Once
+	stop := func(grace time.Duration) {
+		once.Do(func() {
+			manager.Stop(grace)
+			close(stopped)
+		})
+		<-stopped
+	}
+	server := agent.NewServer(manager, stop)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(agent.Bounded(socket)) }()
+	select {
+	case <-term:
+		stop(termGrace)
+	case <-stopped:
+	case err := <-failed:
+		stop(0)
+		return err
+	}
+	farewell(server)
+	return nil
+}
+
+// farewell lets answers leave, the one to the request to stop above all, then ends.
+func farewell(server *http.Server) {
+	limit, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = server.Shutdown(limit)
+	_ = server.Close()
+}
+
+func listener(path string) (net.Listener, error) {
+	if path != "" {
+		_ = os.Remove(path)
+		return net.Listen("unix", path)
+	}
+	file := os.NewFile(socketFD, "socket")
+	defer file.Close()
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("descriptor %d is no listening socket: %w", socketFD, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,123 @@
+package changes
+
+import (
+	"golang.org/x/sys/unix"
+
+	"pyro/native/layer/dirfd"
+)
+
+// layers are the open directories of one path in the sealed layers, topmost first; only those that are visible.
+type layers []int
+
+func (l layers) close() {
+	for _, fd := range l {
+		unix.Close(fd)
+	}
+}
+
+// find returns what a name is in the merged view of the layers, nil when it is not there.
+func (l layers) find(name string) (*unix.Stat_t, error) {
+	for _, fd := range l {
+		st, err := dirfd.Stat(fd, name)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if whiteout(fd, name, &st) {
+			return nil, nil
+		}
+		return &st, nil
+	}
+	return nil, nil
+}
+
+// holder is the layer that a name is read from; find has said that there is one.
+func (l layers) holder(name string) int {
+	for _, fd := range l {
+		if _, err := dirfd.Stat(fd, name); err == nil {
+			return fd
+		}
+	}
+	return -1
+}
+
+// descend opens the directory name in each layer, down to the one that hides the rest.
+func (l layers) descend(name string) (layers, error) {
+	var inner layers
+	for _, fd := range l {
+		child, err := dirfd.ChildDir(fd, name)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err == unix.ENOTDIR || err == unix.ELOOP {
+			break // A file or a whiteout hides what is below.
+		}
+		if err != nil {
+			inner.close()
+			return nil, err
+		}
+		inner = append(inner, child)
+		if opaque(child) {
+			break
+		}
+	}
+	return inner, nil
+}
+
+// names lists the merged view of the layers.
+func (l layers) names() ([]string, error) {
+	seen := map[string]bool{}
+	var names []string
+	for _, fd := range l {
+		if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+			return nil, err
+		}
+		entries, err := dirfd.List(fd)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if !seen[entry.Name] {
+				seen[entry.Name] = true
+				names = append(names, entry.Name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// whiteout is overlayfs's mark for a deleted name: a device 0:0, or an empty file with an attribute.
+func whiteout(dir int, name string, st *unix.Stat_t) bool {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		return st.Rdev == 0
+	case unix.S_IFREG:
+		if st.Size != 0 {
+			return false
+		}
+		_, err := unix.Lgetxattr(dirfd.ProcPath(dir)+"/"+name, "user.overlay.whiteout", nil)
+		return err == nil
+	}
+	return false
+}
+
+// opaque directories hide what is below them.
+func opaque(fd int) bool {
+	var value [8]byte
+	n, err := unix.Fgetxattr(fd, "user.overlay.opaque", value[:])
+	return err == nil && n == 1 && value[0] == 'y'
+}
+
+func kind(st *unix.Stat_t) string {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "file"
+	case unix.S_IFDIR:
+		return "directory"
+	case unix.S_IFLNK:
+		return "symlink"
+	}
+	return "other"
+}

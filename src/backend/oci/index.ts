@@ -1,0 +1,95 @@
+/** Sandboxes as OCI containers: user, pid, mount, network, ipc and uts namespaces of their own, no network device. */
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { existsSync, rmSync } from 'node:fs'
+import { PyroError } from '../../contract/errors.ts'
+import type { HandService } from '../../hand/index.ts'
+import type { Backend } from '../backend.ts'
+import { bootId, isAlive } from '../process.ts'
+import { ociConfig } from './config.ts'
+import { cgroupParent, settle } from './limits.ts'
+import { candidates, withRuntime } from './runtime.ts'
+
+export interface OciOptions {
+  hand: HandService
+  /** The native binary, as a path that a sandbox can be given. */
+  binary: string
+  home: string
+  cache: string
+  runtimeDir: string
+}
+
+export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions): Backend {
+  const runtimeRoot = join(home, 'runtime')
+  const socketOf = (id: string) => join(runtimeDir, `${id}.sock`)
+  const argsFor = (mode: 'root' | 'user') => (mode === 'user' ? ['--rootless=auto'] : [])
+
+  return {
+    name: 'oci',
+    isolation: 'container',
+    executionMode: 'container',
+
+    async start(spec) {
+      const { mode } = await hand.info()
+      const parent = cgroupParent(mode)
+      const config = JSON.stringify(ociConfig({ spec, binary, cgroup: parent === null ? null : `${parent}/pyro-${spec.id}` }))
+      const { runtime, result } = await withRuntime(cache, mode, (runtime) =>
+        hand.call('start', {
+          runtime,
+          runtime_root: runtimeRoot,
+          runtime_args: argsFor(mode),
+          id: spec.id,
+          bundle: join(spec.dir, 'bundle'),
+          config,
+          socket: socketOf(spec.id),
+          console: join(spec.dir, 'console.log'),
+        }),
+      )
+      return {
+        pid: result.pid,
+        start_time: result.start_time,
+        boot_id: bootId(),
+        holder: await hand.holderId(),
+        runtime,
+      }
+    },
+
+    find: isAlive,
+
+    async attach(sandbox, source, target) {
+      await hand.call('attach', { pid: sandbox.pid, start_time: sandbox.start_time, source, target })
+    },
+
+    connect: (id) => connect(socketOf(id)),
+
+    async stop(id, sandbox) {
+      const { mode } = await hand.info()
+      for (const runtime of runtimesToAsk(sandbox?.runtime)) {
+        const identity = sandbox === null ? {} : { pid: sandbox.pid, start_time: sandbox.start_time }
+        await hand.call('stop', {
+          runtime,
+          runtime_root: runtimeRoot,
+          runtime_args: argsFor(mode),
+          id,
+          ...(sandbox?.boot_id === bootId() ? identity : {}),
+        })
+      }
+      rmSync(socketOf(id), { force: true })
+    },
+
+    async limits(asked) {
+      return settle(asked, cgroupParent((await hand.info()).mode))
+    },
+  }
+
+  /** The one that started it; where that was not recorded, whichever could have. */
+  function runtimesToAsk(recorded: string | undefined): string[] {
+    if (recorded !== undefined && existsSync(recorded)) return [recorded]
+    try {
+      return candidates()
+    } catch (error) {
+      if (error instanceof PyroError && error.code === 'runtime_missing') return []
+      throw error
+    }
+  }
+}

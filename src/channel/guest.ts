@@ -1,0 +1,134 @@
+/**
+ * The host's half of the channel to one sandbox: control and bulk are connections of their own, so that output never
+ * delays a signal. Methods throw guest_unreachable when the sandbox does not answer in time, or lies.
+ */
+import type { Socket } from 'node:net'
+import type { z } from 'zod'
+import { PyroError, isErrorCode } from '../contract/errors.ts'
+import { type JobSpec, type JobStatus, jobList, jobStatus, refusal, written } from './messages.ts'
+import { type WireAnswer, type WireRequest, wire } from './wire.ts'
+
+const MIB = 1_048_576
+/** What an answer may take beyond the time it was told to wait. */
+const SLACK_MS = 15_000
+export const MAX_OUTPUT_READ = 4 * MIB
+
+export interface OutputPart {
+  data: Buffer
+  /** Offset of the first byte of data. */
+  from: number
+  end: number
+  eof: boolean
+}
+export interface Cursors {
+  stdout: number
+  stderr: number
+}
+export type StreamName = 'stdout' | 'stderr'
+
+export interface Guest {
+  hello: () => Promise<void>
+  start: (spec: JobSpec, waitMs: number, inlineBytes: number) => Promise<JobStatus>
+  jobs: () => Promise<JobStatus[]>
+  /** Answers when there is output beyond the cursors, when the job has ended, or after waitMs. */
+  wait: (job: string, waitMs: number, cursors: Cursors, attach: boolean) => Promise<JobStatus>
+  output: (job: string, stream: StreamName, cursor: number, max: number) => Promise<OutputPart>
+  write: (job: string, data: Buffer, eof: boolean) => Promise<number>
+  signal: (job: string, signal: string) => Promise<JobStatus>
+  kill: (job: string, graceMs: number) => Promise<JobStatus>
+  close: () => void
+}
+
+export function guest(dial: () => Socket): Guest {
+  const control = wire({ dial, streamWindow: 4 * MIB, connectionWindow: 16 * MIB })
+  const bulk = wire({ dial, streamWindow: 8 * MIB, connectionWindow: 32 * MIB })
+  const job = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`
+
+  async function ask<T extends z.ZodType>(schema: T, request: Partial<WireRequest> & { path: string }): Promise<z.output<T>> {
+    const answer = await control.request({ method: 'GET', timeoutMs: SLACK_MS, maxBytes: 8 * MIB, ...request })
+    if (answer.status !== 200) throw refused(answer)
+    return checked(schema, answer.body)
+  }
+
+  return {
+    async hello() {
+      const answer = await control.request({ method: 'GET', path: '/v1/hello', timeoutMs: SLACK_MS, maxBytes: 65_536 })
+      if (answer.status !== 200) throw refused(answer)
+    },
+    start: (spec, waitMs, inline) =>
+      ask(jobStatus, {
+        method: 'POST',
+        path: `/v1/jobs?wait_ms=${waitMs}&inline=${inline}`,
+        body: JSON.stringify(spec),
+        timeoutMs: waitMs + SLACK_MS,
+      }),
+    async jobs() {
+      return (await ask(jobList, { path: '/v1/jobs', maxBytes: 64 * MIB })).jobs
+    },
+    wait: (id, waitMs, { stdout, stderr }, attach) =>
+      ask(jobStatus, {
+        path: `${job(id)}?wait_ms=${waitMs}&stdout=${stdout}&stderr=${stderr}&attach=${attach ? 1 : 0}`,
+        timeoutMs: waitMs + SLACK_MS,
+      }),
+    async output(id, stream, cursor, max) {
+      const most = Math.min(max, MAX_OUTPUT_READ)
+      const path = `${job(id)}/output?stream=${stream}&cursor=${cursor}&max=${most}`
+      const answer = await bulk.request({ method: 'GET', path, timeoutMs: SLACK_MS, maxBytes: most })
+      if (answer.status !== 200) throw refused(answer)
+      const from = header(answer, 'pyro-cursor')
+      const end = header(answer, 'pyro-end')
+      if (from < cursor || from + answer.body.length > end) throw lied('its offsets contradict each other')
+      return { data: answer.body, from, end, eof: answer.headers['pyro-eof'] === '1' }
+    },
+    async write(id, data, eof) {
+      const path = `${job(id)}/stdin?eof=${eof ? 1 : 0}`
+      return (await ask(written, { method: 'POST', path, body: data })).written
+    },
+    signal: (id, signal) => ask(jobStatus, { method: 'POST', path: `${job(id)}/signal`, body: JSON.stringify({ signal }) }),
+    kill: (id, graceMs) =>
+      ask(jobStatus, {
+        method: 'POST',
+        path: `${job(id)}/kill`,
+        body: JSON.stringify({ grace_ms: graceMs }),
+        timeoutMs: graceMs + SLACK_MS,
+      }),
+    close() {
+      control.close()
+      bulk.close()
+    },
+  }
+}
+
+function checked<T extends z.ZodType>(schema: T, body: Buffer): z.output<T> {
+  let value: unknown
+  try {
+    value = JSON.parse(body.toString())
+  } catch {
+    throw lied('its answer is not JSON')
+  }
+  const result = schema.safeParse(value)
+  if (!result.success) throw lied('its answer has another form than the protocol')
+  return result.data
+}
+
+function header(answer: WireAnswer, name: string): number {
+  const value = Number(answer.headers[name])
+  if (!Number.isSafeInteger(value) || value < 0) throw lied(`its header ${name} is not an offset`)
+  return value
+}
+
+function refused(answer: WireAnswer): PyroError {
+  let parsed: ReturnType<typeof refusal.safeParse> | undefined
+  try {
+    parsed = refusal.safeParse(JSON.parse(answer.body.toString()))
+  } catch {
+    parsed = undefined
+  }
+  if (!parsed?.success) return lied(`it answered ${answer.status} without a reason`)
+  const { code, message } = parsed.data
+  return new PyroError(isErrorCode(code) ? code : 'guest_unreachable', message)
+}
+
+function lied(how: string): PyroError {
+  return new PyroError('guest_unreachable', `The agent inside the sandbox is not to be believed: ${how}.`)
+}

@@ -1,0 +1,47 @@
+/** What the agent may say. It runs beside code nobody trusts: every answer is checked before the engine looks at it. */
+import { z } from 'zod'
+
+const count = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
+const offset = z.int().min(0)
+
+const position = z.object({ start: offset, end: offset, eof: z.boolean() }).refine((at) => at.start <= at.end)
+
+export const jobStatus = z.object({
+  id: z.string().max(64),
+  state: z.enum(['running', 'exited']),
+  pid: z.int(),
+  started_at_ms: count,
+  ended_at_ms: count.nullable(),
+  exit_code: z.int().min(0).max(255).nullable(),
+  signal: z.string().max(16).nullable(),
+  timed_out: z.boolean(),
+  killed: z.boolean(),
+  duration_ms: count,
+  cpu_ms: count,
+  peak_memory_bytes: count,
+  error: z.object({ code: z.string().max(64), message: z.string().max(4096) }).nullable(),
+  stdout: position,
+  stderr: position,
+  survivors: z.int().min(0),
+  inline: z.object({ stdout: z.string(), stderr: z.string() }).nullish(),
+})
+export type JobStatus = z.infer<typeof jobStatus>
+
+export const jobList = z.object({ jobs: z.array(jobStatus).max(100_000) })
+export const written = z.object({ written: z.int().min(0) })
+export const refusal = z.object({ code: z.string().max(64), message: z.string().max(4096) })
+
+/** A command as the agent takes it. */
+export interface JobSpec {
+  id: string
+  argv: string[]
+  cwd: string
+  env: Record<string, string>
+  user: string
+  timeout_ms: number
+  stdin: 'none' | 'pipe'
+  stdin_data?: string
+  stdin_open?: boolean
+  spool_bytes: number
+  attach: boolean
+}

@@ -1,0 +1,113 @@
+/**
+ * What can go wrong, decided once. A code is stable and is part of the contract; its exit code, HTTP status and whether
+ * the same call may succeed later are looked up here and nowhere else.
+ */
+export interface ErrorKind {
+  /** Exit status of the CLI. */
+  exit: number
+  /** Status of the HTTP answer. */
+  http: number
+  /** Whether the same call may succeed when it is made again. */
+  retryable: boolean
+  /** What the code means, for the generated contract. */
+  meaning: string
+}
+
+const usage = { exit: 2, http: 400, retryable: false }
+const missing = { exit: 3, http: 404, retryable: false }
+const conflict = { exit: 4, http: 409, retryable: false }
+const unavailable = { exit: 5, http: 503, retryable: false }
+const refused = { exit: 6, http: 422, retryable: false }
+
+export const ERRORS = {
+  invalid_input: { ...usage, meaning: 'A field is missing, unknown or out of its range.' },
+  unknown_operation: { ...usage, http: 404, meaning: 'No operation has this name.' },
+  path_outside_workspace: { ...usage, meaning: 'The path does not lie below /workspace.' },
+  bad_cursor: { ...usage, meaning: 'The cursor lies beyond the end of the stream.' },
+  workspace_not_found: { ...missing, meaning: 'No workspace has this id or name.' },
+  environment_not_found: { ...missing, meaning: 'No environment has this name.' },
+  job_not_found: { ...missing, meaning: 'The workspace has no job with this id.' },
+  path_not_found: { ...missing, meaning: 'Nothing exists at the path inside the workspace.' },
+  seed_not_found: { ...missing, meaning: 'The seed path does not exist on this machine.' },
+  output_parent_missing: { ...missing, meaning: 'The folder that would hold the exported file does not exist.' },
+  name_taken: { ...conflict, meaning: 'Another workspace has this name.' },
+  wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
+  output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
+  stdin_closed: { ...conflict, meaning: 'The job takes no more input.' },
+  job_running: { ...conflict, meaning: 'The job has not ended.' },
+  seed_not_directory: { ...refused, meaning: 'The seed path is not a directory.' },
+  seed_overlap: { ...refused, meaning: "The seed path contains, or lies in, Pyro's own state." },
+  seed_too_large: { ...refused, meaning: 'The seed has more entries or bytes than the limit.' },
+  seed_changed: { ...refused, retryable: true, meaning: 'A file changed while it was being read.' },
+  export_changed: { ...refused, retryable: true, meaning: 'A file changed while it was being exported.' },
+  link_leaves: { ...refused, meaning: 'A symbolic link leads out of the workspace.' },
+  cwd_not_found: { ...refused, meaning: 'The working directory does not exist inside the workspace.' },
+  user_not_found: { ...refused, meaning: 'The workspace has no such user.' },
+  not_supported: { ...refused, meaning: 'This backend or environment does not offer that.' },
+  home_unsuitable: { ...unavailable, meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.' },
+  runtime_missing: { ...unavailable, meaning: 'No usable OCI runtime was found.' },
+  runtime_failed: { ...unavailable, retryable: true, meaning: 'The OCI runtime could not start the sandbox.' },
+  subids_missing: { ...unavailable, meaning: 'This user has no subordinate ids, or newuidmap is not installed.' },
+  userns_denied: { ...unavailable, meaning: 'This machine does not let this user create a user namespace.' },
+  native_missing: { ...unavailable, meaning: 'The native binary is missing or does not match.' },
+  disk_full: { ...unavailable, exit: 7, http: 507, meaning: 'The disk is full; what had begun was undone.' },
+  guest_unreachable: { ...unavailable, retryable: true, meaning: 'The sandbox does not answer.' },
+  engine_unreachable: { ...unavailable, retryable: true, meaning: 'The engine could not be started or reached.' },
+  engine_stopping: { ...unavailable, retryable: true, meaning: 'The engine is stopping.' },
+  engine_busy: { ...unavailable, meaning: 'Workspaces are running, so the engine was not stopped.' },
+  cancelled: { exit: 130, http: 499, retryable: true, meaning: 'The caller went away or interrupted the call.' },
+  timed_out: { exit: 124, http: 504, retryable: true, meaning: 'A step did not finish within its bound.' },
+  io_error: { exit: 70, http: 500, retryable: true, meaning: 'The operating system refused a file operation.' },
+  internal: { exit: 70, http: 500, retryable: false, meaning: 'A fault in Pyro itself; its log has the details.' },
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** An error as every face shows it. */
+export interface ErrorBody {
+  code: ErrorCode
+  message: string
+  /** What to do next, where something can be done. */
+  hint?: string
+  retryable: boolean
+}
+
+export interface PyroErrorOptions {
+  hint?: string | undefined
+  cause?: unknown
+}
+
+export class PyroError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+  readonly retryable: boolean
+
+  constructor(code: ErrorCode, message: string, options: PyroErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'PyroError'
+    this.code = code
+    this.hint = options.hint
+    this.retryable = ERRORS[code].retryable
+  }
+
+  toBody(): ErrorBody {
+    const body: ErrorBody = { code: this.code, message: this.message, retryable: this.retryable }
+    return this.hint === undefined ? body : { ...body, hint: this.hint }
+  }
+}
+
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERRORS, code)
+}
+
+/** Any thrown value as an error of the contract; what is not one of ours becomes `disk_full` or `internal`. */
+export function toPyroError(thrown: unknown): PyroError {
+  if (thrown instanceof PyroError) return thrown
+  const error = thrown as { code?: unknown; errcode?: unknown; message?: unknown } | null
+  const full = error?.code === 'ENOSPC' || error?.code === 'EDQUOT' || error?.errcode === 13
+  const message = String(error?.message ?? thrown)
+  if (full) return new PyroError('disk_full', `The disk is full: ${message}`, { hint: 'Free some space and try again.', cause: thrown })
+  if (error?.code === 'EIO') return new PyroError('io_error', `Input/output error: ${message}`, { cause: thrown })
+  if (error?.code === 'ABORT_ERR') return new PyroError('cancelled', 'The call was cancelled.', { cause: thrown })
+  return new PyroError('internal', message, { hint: 'See engine.log in PYRO_HOME.', cause: thrown })
+}

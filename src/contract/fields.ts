@@ -1,0 +1,162 @@
+/** The nouns that several operations share: each field is described once, here. */
+import { z } from 'zod'
+
+export const WORKSPACE_ID = /^ws-[0-9a-hjkmnp-tv-z]{10}$/
+export const workspaceRef = z
+  .string()
+  .min(1)
+  .max(64)
+  .describe('Workspace id, or its name.')
+
+export const workspaceName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, ".", "_" and "-", 63 at most')
+  .refine((name) => !WORKSPACE_ID.test(name), 'must not look like a workspace id')
+  .describe('Name, unique among workspaces; usable instead of the id.')
+
+const labelKey = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'letters, digits and "._/-", 63 at most')
+export const labels = z
+  .record(labelKey, z.string().max(256))
+  .refine((all) => Object.keys(all).length <= 64, '64 labels at most')
+  .describe('Labels, KEY=VALUE.')
+export const labelKeys = z.array(labelKey).max(64)
+
+export const hostPath = z
+  .string()
+  .min(1)
+  .max(4096)
+  .refine((path) => path.startsWith('/') && !path.includes('\0'), 'must be an absolute path')
+
+const text = (most: number) => z.string().max(most).refine((value) => !value.includes('\0'), 'must hold no NUL')
+
+export const environmentName = z.string().min(1).max(128).describe('Environment, e.g. "host"; see env list.')
+
+export const command = z
+  .union([text(131_072).min(1), z.array(text(131_072)).min(1).max(4096)])
+  .describe('A list is run as it is (argv); a string is run by /bin/sh -c.')
+
+export const variables = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a variable name'), text(131_072))
+  .describe('Environment variables, NAME=VALUE.')
+
+export const cwd = text(4096)
+  .refine((path) => path.startsWith('/'), 'must be an absolute path')
+  .describe('Working directory inside the workspace.')
+
+export const limits = {
+  vcpu_count: z.int().min(1).max(256).optional().describe('CPUs it may use. Default: those of this machine, 4 at most.'),
+  mem_mib: z.int().min(64).max(1_048_576).optional().describe('Memory limit in MiB. Default: half of this machine, 4096 at most.'),
+  pids_limit: z.int().min(16).max(131_072).optional().describe('Processes and threads at a time. Default: 4096.'),
+}
+
+export const waitMs = z.int().min(0).max(45_000)
+export const timeoutSeconds = z
+  .number()
+  .positive()
+  .max(604_800)
+  .optional()
+  .describe('End the whole process tree after so many seconds. Default: no limit.')
+
+const instant = z.string().describe('UTC, ISO 8601.')
+
+/** Part of a stream. A reader goes on from `cursor`. */
+export const streamChunk = z.object({
+  data: z.string().describe('The bytes, by `encoding`.'),
+  encoding: z.enum(['utf-8', 'base64']).describe('base64 where the bytes are not UTF-8 text.'),
+  cursor: z.int().describe('Byte offset that follows the data.'),
+  end: z.int().describe('Byte offset that follows the last byte written so far.'),
+  dropped: z.int().describe('Bytes between the cursor asked for and the data that are no longer kept.'),
+  eof: z.boolean().describe('Nothing will follow the data.'),
+})
+export type StreamChunk = z.infer<typeof streamChunk>
+
+export const streamPosition = streamChunk.pick({ cursor: true, dropped: true, eof: true })
+
+export const WORKSPACE_STATES = ['creating', 'running', 'stopped', 'failed', 'deleting'] as const
+
+export const workspace = z.object({
+  workspace_id: z.string(),
+  name: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  state: z.enum(WORKSPACE_STATES),
+  state_reason: z.string().nullable().describe('Why it is stopped or failed.'),
+  environment: z.string(),
+  backend: z.enum(['oci']),
+  isolation: z.enum(['container']),
+  execution_mode: z.string().describe('How commands reach the sandbox.'),
+  limits: z.object({
+    enforcement: z.enum(['full', 'partial']).describe('partial: no cgroup could be used; see notes.'),
+    vcpu_count: z.int(),
+    mem_mib: z.int(),
+    pids_limit: z.int(),
+    notes: z.array(z.string()),
+  }),
+  network_policy: z.enum(['off']),
+  workspace_seed: z.object({
+    origin_kind: z.enum(['empty', 'directory', 'git']),
+    origin_ref: z.string().nullable().describe('Host path it came from.'),
+    head: z.string().nullable().describe('Commit of a git tree.'),
+    files: z.int(),
+    bytes: z.int(),
+    skipped_count: z.int(),
+    skipped: z.array(z.object({ path: z.string(), reason: z.string() })).describe('What could not be read, 200 at most.'),
+  }),
+  created_at: instant,
+  last_activity_at: instant,
+  expires_at: instant.nullable(),
+  command_count: z.int(),
+  running_job_count: z.int(),
+})
+export type Workspace = z.infer<typeof workspace>
+
+/** A command's life, as of the answer. */
+export const job = z.object({
+  workspace_id: z.string(),
+  job_id: z.string(),
+  sequence: z.int().describe('Place in the history of the workspace, from 1.'),
+  command: z.union([z.string(), z.array(z.string())]),
+  cwd: z.string(),
+  state: z.enum(['running', 'exited', 'lost']).describe('lost: the sandbox ended before its result was known.'),
+  exit_code: z.int().nullable(),
+  signal: z.string().nullable().describe('Signal that ended it, e.g. SIGKILL.'),
+  timed_out: z.boolean(),
+  started_at: instant,
+  duration_ms: z.number(),
+  cpu_ms: z.number().describe('User and system time of its process tree.'),
+  peak_memory_bytes: z.int().describe('Largest resident set of one of its processes.'),
+  survivors: z.int().describe('Processes of it still alive after its main process ended.'),
+  execution_mode: z.string(),
+})
+export type Job = z.infer<typeof job>
+
+/** A command with its first output. */
+export const execResult = job.extend({
+  stdout: z.string().describe('Text from the start of the stream; invalid UTF-8 is replaced.'),
+  stderr: z.string(),
+  stdout_stream: streamPosition.describe('Where to go on reading with workspace_job_read.'),
+  stderr_stream: streamPosition,
+})
+export type ExecResult = z.infer<typeof execResult>
+
+/** Everything but the workspace that a command line, a tool or a program says about a command. */
+export const commandFields = {
+  command,
+  cwd: cwd.default('/workspace'),
+  env: variables.default({}),
+  user: z.string().max(64).default('root').describe('User inside: a name, a uid, or uid:gid.'),
+  timeout_seconds: timeoutSeconds,
+  stdin: z.string().max(1_048_576).optional().describe('Text given to its standard input.'),
+  stdin_open: z.boolean().default(false).describe('Keep standard input open for workspace_job_write.'),
+  wait_ms: waitMs.default(45_000).describe('Answer after so many milliseconds even if it still runs (state "running").'),
+  max_output_bytes: z.int().min(0).max(1_048_576).default(65_536).describe('Most bytes of each stream in the answer.'),
+  spool_bytes: z
+    .int()
+    .min(65_536)
+    .max(1_073_741_824)
+    .default(33_554_432)
+    .describe('Bytes of each stream that are kept for later readers; the oldest are dropped.'),
+  attach: z
+    .boolean()
+    .default(false)
+    .describe('The caller will read the output as it comes: while it does, the command waits rather than lose output.'),
+}

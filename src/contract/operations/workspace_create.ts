@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { environmentName, hostPath, labels, limits, workspace, workspaceName } from '../fields.ts'
+import { operation } from '../operation.ts'
+
+export default operation({
+  name: 'workspace_create',
+  command: ['workspace', 'create'],
+  sdk: 'createWorkspace',
+  tool: 'workspace_create',
+  summary: 'Create a workspace and start it.',
+  description:
+    'The seed directory is copied, so nothing done inside reaches it. From a git tree the tracked and the untracked, not ' +
+    'ignored files are taken; from any other directory all files. What cannot be read is skipped and listed. Costs a copy of the seed, plus a ' +
+    'start of tens of milliseconds.',
+  input: z
+    .object({
+      environment: environmentName,
+      seed_path: hostPath.optional().describe('Directory copied to /workspace. Default: an empty workspace.'),
+      name: workspaceName.optional(),
+      labels: labels.default({}),
+      ...limits,
+    })
+    .strict(),
+  output: workspace,
+  effects: { readOnly: false, destructive: false, idempotent: false },
+  errors: [
+    'environment_not_found', 'name_taken', 'seed_not_found', 'seed_not_directory', 'seed_overlap', 'seed_too_large', 'seed_changed',
+    'home_unsuitable', 'runtime_missing', 'runtime_failed', 'subids_missing', 'userns_denied', 'native_missing', 'disk_full',
+    'guest_unreachable', 'cancelled',
+  ],
+  cli: {
+    positionals: ['environment'],
+    flags: { labels: 'label' },
+    examples: ['workspace create host --seed-path . --name fix-login', 'workspace create host --label team=core --id-only'],
+  },
+})

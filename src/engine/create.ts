@@ -1,0 +1,130 @@
+/** A workspace comes into being, whole or not at all. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { PyroError } from '../contract/errors.ts'
+import type { CallContext, CheckedInputOf } from '../contract/table.ts'
+import { sandboxOwner } from '../hand/index.ts'
+import { type Identity, identity, type LayerPaths, layerPaths, MAX_SLOTS, mountRoot, mountWorkspace, stagePaths } from '../layer/stack.ts'
+import type { WorkspaceRow } from '../store/workspaces.ts'
+import { destroy } from './destroy.ts'
+import { type Engine } from './engine.ts'
+import { requireSuitableHome } from './home.ts'
+import { newWorkspaceId } from './ids.ts'
+
+const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
+const EMPTY_SEED = { origin_kind: 'empty', origin_ref: null, head: null, files: 0, bytes: 0, skipped_count: 0, skipped: [] } as const
+
+type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
+
+/** Costs a copy of the seed and one start. On any failure everything that had begun is undone. */
+export async function createWorkspace(engine: Engine, input: Input, context: CallContext): Promise<WorkspaceRow> {
+  const environment = engine.environments.require(input.environment)
+  refuseTakenName(engine, input.name)
+  const info = await engine.hand.info()
+  await requireSuitableHome(engine)
+  const { size } = sandboxOwner(info)
+  const limits = await engine.backend.limits(input)
+
+  const row = engine.record('create.intent', () => insertRow(engine, input, limits))
+  return engine.queues.run(row.id, async () => {
+    const who = identity(info.mode, row.slot, size)
+    const paths = layerPaths(engine.home, row.id)
+    const stage = stagePaths(info.stage, row.id)
+    try {
+      const built = await environment.build(who.sealed)
+      const seed = await layLayers(engine, paths, who, input.seed_path, context)
+      engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
+      const seeded = seed.origin_kind !== 'empty'
+      await Promise.all([
+        mountRoot(engine.hand.call, paths, stage.root, built.lowers, who),
+        mountWorkspace(engine.hand.call, paths, stage.workspace, seeded, who),
+      ])
+      engine.record('create.mounted', () => {})
+      context.signal.throwIfAborted()
+
+      const sandbox = await engine.backend.start({
+        id: row.id,
+        hostname: input.name ?? row.id,
+        dir: paths.dir,
+        root: stage.root,
+        binds: built.binds,
+        masked: built.masked,
+        spool: paths.spool,
+        ids: who.inside,
+        limits,
+      })
+      engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
+      await Promise.all([
+        engine.backend.attach(sandbox, stage.workspace, '/workspace'),
+        engine.guests.of(row.id).hello(),
+      ])
+      context.signal.throwIfAborted()
+      engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
+      engine.log('workspace.created', { workspace: row.id })
+      return { ...row, seed, sandbox, state: 'running' }
+    } catch (error) {
+      engine.log('workspace.create_failed', { workspace: row.id, error: String(error) })
+      await destroy(engine, engine.workspaces.find(row.id) ?? row)
+      engine.record('create.undone', () => engine.workspaces.remove(row.id))
+      throw error
+    }
+  })
+}
+
+function insertRow(engine: Engine, input: Input, limits: WorkspaceRow['limits']): WorkspaceRow {
+  refuseTakenName(engine, input.name)
+  const slot = engine.workspaces.freeSlot()
+  if (slot > MAX_SLOTS) throw new PyroError('not_supported', `There are already ${MAX_SLOTS} workspaces in this PYRO_HOME.`)
+  const now = Date.now()
+  const row: WorkspaceRow = {
+    id: newWorkspaceId(),
+    name: input.name ?? null,
+    state: 'creating',
+    reason: null,
+    environment: input.environment,
+    labels: input.labels,
+    limits,
+    seed: { ...EMPTY_SEED, skipped: [] },
+    slot,
+    sandbox: null,
+    ephemeral: input.ephemeral ?? false,
+    created_at: now,
+    activity_at: now,
+  }
+  engine.workspaces.insert(row)
+  return row
+}
+
+function refuseTakenName(engine: Engine, name: string | undefined): void {
+  if (name !== undefined && engine.workspaces.find(name) !== undefined)
+    throw new PyroError('name_taken', `There is already a workspace named ${JSON.stringify(name)}.`, {
+      hint: 'Choose another name, or delete that workspace.',
+    })
+}
+
+async function layLayers(
+  engine: Engine,
+  paths: LayerPaths,
+  who: Identity,
+  source: string | undefined,
+  { signal, progress }: CallContext,
+): Promise<WorkspaceRow['seed']> {
+  mkdirSync(join(paths.dir, 'bundle'), { recursive: true, mode: 0o700 })
+  const spool = { dest: paths.spool, owner: who.writable, dirs: [], links: [], files: [], copies: [] }
+  await engine.hand.call('assemble', spool)
+  if (source === undefined) return { ...EMPTY_SEED, skipped: [] }
+  const seeded = await engine.hand.call(
+    'seed',
+    { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED },
+    { signal, onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }) },
+  )
+  return {
+    origin_kind: seeded.kind,
+    origin_ref: source,
+    head: seeded.head,
+    files: seeded.files,
+    bytes: seeded.bytes,
+    skipped_count: seeded.skipped_count,
+    skipped: seeded.skipped,
+  }
+}

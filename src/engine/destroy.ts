@@ -1,0 +1,13 @@
+/** Takes away everything a workspace has on this machine: sandbox, mounts, cgroup, socket, files. Repeatable. */
+import { layerPaths, stagePaths } from '../layer/stack.ts'
+import type { WorkspaceRow } from '../store/workspaces.ts'
+import type { Engine } from './engine.ts'
+
+export async function destroy(engine: Engine, row: WorkspaceRow, stopped: () => void = () => {}): Promise<void> {
+  engine.guests.drop(row.id)
+  await engine.backend.stop(row.id, row.sandbox)
+  stopped()
+  const { stage } = await engine.hand.info()
+  await engine.hand.call('remove', { path: stagePaths(stage, row.id).dir })
+  await engine.hand.call('remove', { path: layerPaths(engine.home, row.id).dir })
+}

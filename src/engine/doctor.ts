@@ -1,0 +1,83 @@
+/** Each part tried for real, with what would mend it. */
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { toPyroError } from '../contract/errors.ts'
+import type { CallContext, OutputOf } from '../contract/table.ts'
+import { createWorkspace } from './create.ts'
+import { deleteWorkspace } from './delete.ts'
+import type { Engine } from './engine.ts'
+import { exec } from './exec.ts'
+
+type Check = OutputOf<'doctor'>['checks'][number]
+
+export async function doctor(engine: Engine, environment: string, context: CallContext): Promise<OutputOf<'doctor'>> {
+  const checks: Check[] = []
+  const check = async (name: string, work: () => Promise<Omit<Check, 'name'>>) => {
+    context.progress({ kind: 'step', text: name })
+    try {
+      checks.push({ name, ...(await work()) })
+    } catch (thrown) {
+      const error = toPyroError(thrown)
+      checks.push({ name, status: 'failed', message: `${error.code}: ${error.message}`, hint: error.hint ?? null })
+    }
+    return checks.at(-1)!.status !== 'failed'
+  }
+  const fine = (message: string) => ({ status: 'ok' as const, message, hint: null })
+
+  const holder = await check('namespaces', async () => {
+    const info = await engine.hand.info()
+    return fine(info.mode === 'root' ? 'engine runs as root; each sandbox has a range of ids of its own' : 'ordinary user; sandboxes share its subordinate ids')
+  })
+  if (holder) {
+    await check('home', async () => {
+      const probe = await engine.hand.call('probe_fs', { path: engine.home })
+      const free = `${Math.round(probe.free_bytes / 2 ** 30)} GiB free`
+      if (probe.overlay) return fine(`${engine.home} on ${probe.type}, ${free}, ${probe.reflink ? 'with' : 'without'} reflinks`)
+      return {
+        status: 'failed' as const,
+        message: `${engine.home} on ${probe.type} cannot hold overlay layers${probe.reason ? `: ${probe.reason}` : ''}`,
+        hint: 'Set PYRO_HOME to a folder on a local file system such as ext4, xfs or btrfs.',
+      }
+    })
+    await check('limits', async () => {
+      const limits = await engine.backend.limits({})
+      if (limits.enforcement === 'full') return fine('cgroups limit memory, processes and CPUs')
+      return {
+        status: 'warning' as const,
+        message: `limits: partial. ${limits.notes.join(' ')}`,
+        hint: 'Have a cgroup delegated to this user and name it in PYRO_CGROUP.',
+      }
+    })
+    await check('workspace', () => tryWorkspace(engine, environment, context))
+  }
+  await check('machine', async () => {
+    if (!existsSync('/dev/kvm')) return fine('no KVM here; workspaces are containers')
+    closeSync(openSync('/dev/kvm', 'r+'))
+    return fine('KVM is usable; workspaces are containers')
+  })
+  return { ok: checks.every(({ status }) => status !== 'failed'), checks }
+}
+
+/** A workspace from its creation to its end, with one command in it. */
+async function tryWorkspace(engine: Engine, environment: string, context: CallContext): Promise<Omit<Check, 'name'>> {
+  const from = performance.now()
+  const row = await createWorkspace(engine, { environment, labels: {}, ephemeral: true }, context)
+  try {
+    const result = await exec(engine, {
+      workspace_id: row.id,
+      command: ['true'],
+      cwd: '/',
+      env: {},
+      user: 'root',
+      stdin_open: false,
+      wait_ms: 10_000,
+      max_output_bytes: 4096,
+      spool_bytes: 65_536,
+      attach: false,
+    })
+    const took = `created, ran a command and answered in ${Math.round(performance.now() - from)} ms with ${row.sandbox?.runtime}`
+    if (result.exit_code === 0) return { status: 'ok', message: took, hint: null }
+    return { status: 'failed', message: `"true" ended with exit code ${result.exit_code}: ${result.stderr}`, hint: null }
+  } finally {
+    await deleteWorkspace(engine, row.id)
+  }
+}

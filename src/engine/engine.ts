@@ -1,0 +1,35 @@
+/** What every part of the engine is given: plain arguments, made in one place (src/wiring). */
+import type { Backend } from '../backend/backend.ts'
+import type { Guests } from '../channel/guests.ts'
+import type { JobStatus } from '../channel/messages.ts'
+import type { Catalogue } from '../environment/catalogue.ts'
+import type { HandService } from '../hand/index.ts'
+import type { ExportTable } from '../store/exports.ts'
+import type { JobTable } from '../store/jobs.ts'
+import type { WorkspaceTable } from '../store/workspaces.ts'
+import type { Journal } from './journal.ts'
+import type { Queues } from './queue.ts'
+
+export interface Engine {
+  home: string
+  cache: string
+  socket: string
+  version: string
+  startedAt: number
+  /** The native binary. */
+  binary: string
+  workspaces: WorkspaceTable
+  jobs: JobTable<JobStatus>
+  exports: ExportTable
+  record: Journal
+  queues: Queues
+  hand: HandService
+  backend: Backend
+  guests: Guests
+  environments: Catalogue
+  log: (event: string, fields?: Record<string, unknown>) => void
+  /** Ends the engine after the answer under way; workspaces go on. */
+  requestStop: (options: { holder: boolean }) => void
+}
+
+export const iso = (ms: number): string => new Date(ms).toISOString()

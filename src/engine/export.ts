@@ -1,0 +1,59 @@
+/** What is wanted is taken out, by name and nothing else. */
+import { posix } from 'node:path'
+import { PyroError } from '../contract/errors.ts'
+import type { CallContext, CheckedInputOf, OutputOf } from '../contract/table.ts'
+import { stagePaths } from '../layer/stack.ts'
+import type { Engine } from './engine.ts'
+import { ensureMounted } from './mounts.ts'
+import { requireState } from './states.ts'
+import { requireWorkspace } from './workspaces.ts'
+
+/** A path inside as one relative to /workspace. @throws path_outside_workspace */
+export function insideWorkspace(path: string): string {
+  const absolute = posix.resolve('/workspace', path)
+  if (path.includes('\0') || (absolute !== '/workspace' && !absolute.startsWith('/workspace/')))
+    throw new PyroError('path_outside_workspace', `${JSON.stringify(path)} is not below /workspace.`, {
+      hint: 'Only what lies below /workspace can be exported; copy it there first.',
+    })
+  return posix.relative('/workspace', absolute) || '.'
+}
+
+export async function exportPath(
+  engine: Engine,
+  input: CheckedInputOf<'workspace_export'>,
+  { signal }: CallContext,
+): Promise<OutputOf<'workspace_export'>> {
+  const path = insideWorkspace(input.path)
+  const { id } = requireWorkspace(engine, input.workspace_id)
+  return engine.queues.run(id, async () => {
+    const row = requireWorkspace(engine, id)
+    requireState(row, 'running', 'stopped', 'failed')
+    await ensureMounted(engine, row)
+    const { output_path: output, overwrite } = input
+    const entry = engine.record('export.intent', () => engine.exports.begin(id, path, output, Date.now()))
+    let done: Awaited<ReturnType<typeof take>>
+    const { stage } = await engine.hand.info()
+    const take = () => {
+      const root = stagePaths(stage, id).workspace
+      // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
+      const owner = { uid: 0, gid: 0 }
+      return engine.hand.call('export', { root, path, output, overwrite, owner }, { signal })
+    }
+    try {
+      done = await take()
+    } catch (error) {
+      engine.exports.forget(entry)
+      throw error
+    }
+    try {
+      engine.record('export.outcome', () => {
+        engine.exports.finish(entry, Date.now())
+        engine.workspaces.touch(id, Date.now())
+      })
+    } catch (error) {
+      // The files are out; what is not recorded will only be called "never exported" once more.
+      engine.log('export.unrecorded', { workspace: id, error: String(error) })
+    }
+    return { workspace_id: id, path: posix.join('/workspace', path), output_path: output, ...done }
+  })
+}

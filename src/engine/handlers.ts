@@ -1,0 +1,86 @@
+/** Every operation of the contract, answered. */
+import type { CheckedInputOf, Handlers } from '../contract/table.ts'
+import { sandboxOwner } from '../hand/index.ts'
+import { identity } from '../layer/stack.ts'
+import { createWorkspace } from './create.ts'
+import { deleteWorkspace } from './delete.ts'
+import { demo } from './demo.ts'
+import { doctor } from './doctor.ts'
+import { type Engine, iso } from './engine.ts'
+import { exec } from './exec.ts'
+import { exportPath } from './export.ts'
+import { killJob, listJobs, logs, readJob, readToEnd, writeJob } from './jobs.ts'
+import { deleteLater, run } from './run.ts'
+import { updateWorkspace } from './update.ts'
+import { workspaceView } from './view.ts'
+import { noticeEnd, requireWorkspace } from './workspaces.ts'
+
+export function handlers(engine: Engine): Handlers {
+  const owner = async () => {
+    const info = await engine.hand.info()
+    return identity(info.mode, 0, sandboxOwner(info).size).sealed
+  }
+  const summary = ({ name, description, backends, state, reason }: Awaited<ReturnType<Handlers['env_inspect']>>) => ({
+    name,
+    description,
+    backends,
+    state,
+    reason,
+  })
+  const rows = () => engine.workspaces.list().map((row) => noticeEnd(engine, row))
+
+  return {
+    env_list: async () => {
+      const who = await owner()
+      return { environments: engine.environments.list().map((environment) => summary(environment.describe(who))) }
+    },
+    env_inspect: async ({ environment }) => engine.environments.require(environment).describe(await owner()),
+    run: (input, context) => run(engine, input, context),
+    workspace_create: async (input, context) => workspaceView(engine, await createWorkspace(engine, input, context)),
+    workspace_list: async ({ labels }) => {
+      const asked = Object.entries(labels)
+      const chosen = rows().filter((row) => asked.every(([key, value]) => row.labels[key] === value))
+      return { workspaces: chosen.map((row) => workspaceView(engine, row)) }
+    },
+    workspace_status: async ({ workspace_id }) => workspaceView(engine, requireWorkspace(engine, workspace_id)),
+    workspace_update: async (input) => workspaceView(engine, await updateWorkspace(engine, input)),
+    workspace_exec: (input) => exec(engine, input),
+    workspace_job_read: async (input) => {
+      const read = await readJob(engine, input)
+      if (readToEnd(read) && engine.workspaces.find(read.workspace_id)?.ephemeral) deleteLater(engine, read.workspace_id, 1000)
+      return read
+    },
+    workspace_job_list: async (input) => listJobs(engine, input),
+    workspace_job_write: (input) => writeJob(engine, input),
+    workspace_job_kill: (input) => killJob(engine, input),
+    workspace_logs: (input) => logs(engine, input),
+    workspace_export: (input, context) => exportPath(engine, input, context),
+    workspace_delete: ({ workspace_id }) => deleteWorkspace(engine, workspace_id),
+    doctor: ({ environment }, context) => doctor(engine, environment, context),
+    demo: (input, context) => demo(engine, input, context),
+    daemon_status: async () => ({
+      running: true,
+      pid: process.pid,
+      version: engine.version,
+      home: engine.home,
+      socket: engine.socket,
+      started_at: iso(engine.startedAt),
+      holder_pid: engine.hand.holderPid(),
+      workspaces: rows().length,
+      running_workspaces: rows().filter(({ state }) => state === 'running').length,
+      memory_bytes: process.memoryUsage.rss(),
+    }),
+    daemon_stop: (input) => stopDaemon(input),
+  }
+
+  async function stopDaemon({ delete_workspaces }: CheckedInputOf<'daemon_stop'>) {
+    const deleted: string[] = []
+    for (const { id } of delete_workspaces ? rows() : []) {
+      await deleteWorkspace(engine, id)
+      deleted.push(id)
+    }
+    const running = rows().filter(({ state }) => state === 'running').length
+    engine.requestStop({ holder: running === 0 })
+    return { stopped: true, deleted_workspaces: deleted, running_workspaces: running }
+  }
+}

@@ -1,0 +1,124 @@
+/** Reading, writing to and ending commands; their history. */
+import { join } from 'node:path'
+import { PyroError } from '../contract/errors.ts'
+import type { StreamName } from '../channel/guest.ts'
+import type { JobStatus } from '../channel/messages.ts'
+import { readSpool } from '../channel/spool.ts'
+import type { CheckedInputOf, OutputOf } from '../contract/table.ts'
+import { layerPaths } from '../layer/stack.ts'
+import type { JobRow } from '../store/jobs.ts'
+import type { Engine } from './engine.ts'
+import { requireState } from './states.ts'
+import { streamChunk } from './text.ts'
+import { execView, jobView, type OutputText } from './view.ts'
+import { recordEnd, watchJob } from './watch.ts'
+import { requireWorkspace } from './workspaces.ts'
+
+type Read = CheckedInputOf<'workspace_job_read'>
+
+/** @throws job_not_found */
+function requireJob(engine: Engine, workspace: string, id: string): JobRow<JobStatus> {
+  const row = engine.jobs.find(workspace, id)
+  if (row !== undefined) return row
+  throw new PyroError('job_not_found', `Workspace ${workspace} has no job ${JSON.stringify(id)}.`, {
+    hint: 'See pyro workspace job list.',
+  })
+}
+
+export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'workspace_job_read'>> {
+  const workspace = requireWorkspace(engine, input.workspace_id)
+  const row = requireJob(engine, workspace.id, input.job_id)
+  const cursors = { stdout: input.stdout_cursor, stderr: input.stderr_cursor }
+  const live = workspace.state === 'running'
+  const status = live && row.state === 'running' ? await ask() : undefined
+  const [stdout, stderr] = await Promise.all([part('stdout'), part('stderr')])
+  const chunk = (stream: StreamName, read: OutputText) => {
+    refuseBeyond(stream, cursors[stream], read.end)
+    return input.max_bytes === 0
+      ? { ...streamChunk(cursors[stream], { ...read, data: Buffer.alloc(0), from: Math.max(cursors[stream], read.from) }) }
+      : streamChunk(cursors[stream], read)
+  }
+  return {
+    ...jobView(engine, row, status),
+    stdout: chunk('stdout', stdout),
+    stderr: chunk('stderr', stderr),
+    spool_path: join(layerPaths(engine.home, workspace.id).spool, row.id),
+  }
+
+  async function ask(): Promise<JobStatus> {
+    const answer = await engine.guests.of(workspace.id).wait(row.id, input.wait_ms, cursors, input.attach)
+    if (answer.state === 'exited') recordEnd(engine, row, answer)
+    return answer
+  }
+
+  function part(stream: StreamName): Promise<OutputText> | OutputText {
+    const at = status?.[stream] ?? (live ? row.status?.[stream] : undefined)
+    const cursor = cursors[stream]
+    if (at === undefined) return spooled(engine, workspace.id, row.id, stream, cursor, Math.max(1, input.max_bytes))
+    if (input.max_bytes === 0 || cursor >= at.end) return { data: Buffer.alloc(0), from: Math.max(cursor, at.start), end: at.end, eof: at.eof }
+    return engine.guests.of(workspace.id).output(row.id, stream, cursor, input.max_bytes)
+  }
+}
+
+function refuseBeyond(stream: StreamName, cursor: number, end: number): void {
+  if (cursor > end)
+    throw new PyroError('bad_cursor', `The ${stream} cursor ${cursor} is beyond the end of the stream, ${end}.`, {
+      hint: 'Go on from a cursor that an earlier answer gave.',
+    })
+}
+
+/** Output as the spool files on this machine have it: what is left when the sandbox is gone. */
+async function spooled(engine: Engine, workspace: string, job: string, stream: StreamName, cursor: number, max: number): Promise<OutputText> {
+  const file = join(layerPaths(engine.home, workspace).spool, `${job}.${stream === 'stdout' ? 'out' : 'err'}`)
+  const read = readSpool(file, cursor, max)
+  return read === null ? { data: Buffer.alloc(0), from: cursor, end: 0, eof: true } : { ...read, eof: true }
+}
+
+export async function writeJob(engine: Engine, input: CheckedInputOf<'workspace_job_write'>) {
+  const workspace = requireWorkspace(engine, input.workspace_id)
+  requireState(workspace, 'running')
+  const row = requireJob(engine, workspace.id, input.job_id)
+  const data = Buffer.from(input.data, input.encoding === 'base64' ? 'base64' : 'utf8')
+  const written = await engine.guests.of(workspace.id).write(row.id, data, input.eof)
+  return { workspace_id: workspace.id, job_id: row.id, written }
+}
+
+export async function killJob(engine: Engine, input: CheckedInputOf<'workspace_job_kill'>) {
+  const workspace = requireWorkspace(engine, input.workspace_id)
+  requireState(workspace, 'running')
+  const row = requireJob(engine, workspace.id, input.job_id)
+  const guest = engine.guests.of(workspace.id)
+  const { signal } = input
+  const status = await (signal ? guest.signal(row.id, signal) : guest.kill(row.id, input.grace_ms))
+  if (status.state === 'exited') recordEnd(engine, row, status)
+  return jobView(engine, row, status)
+}
+
+export function listJobs(engine: Engine, input: CheckedInputOf<'workspace_job_list'>): OutputOf<'workspace_job_list'> {
+  const { id } = requireWorkspace(engine, input.workspace_id)
+  const rows = input.running ? engine.jobs.running(id).slice(0, input.limit) : engine.jobs.list(id, input.limit)
+  return { workspace_id: id, jobs: rows.map((row) => jobView(engine, row)) }
+}
+
+/** The last commands in order, each with the end of its output. */
+export async function logs(engine: Engine, input: CheckedInputOf<'workspace_logs'>): Promise<OutputOf<'workspace_logs'>> {
+  const { id } = requireWorkspace(engine, input.workspace_id)
+  const rows = engine.jobs.list(id, input.limit).reverse()
+  const tail = async (job: string, stream: StreamName): Promise<OutputText> => {
+    const { end } = await spooled(engine, id, job, stream, 0, 1)
+    const read = await spooled(engine, id, job, stream, Math.max(0, end - input.max_output_bytes), Math.max(1, input.max_output_bytes))
+    return { ...read, end: read.from + read.data.length }
+  }
+  const entries = rows.map(async (row) => execView(jobView(engine, row), await tail(row.id, 'stdout'), await tail(row.id, 'stderr')))
+  return { workspace_id: id, entries: await Promise.all(entries) }
+}
+
+/** Whether a reader at these cursors has everything a job will ever say. */
+export function readToEnd(read: OutputOf<'workspace_job_read'>): boolean {
+  return read.state !== 'running' && [read.stdout, read.stderr].every(({ cursor, end }) => cursor >= end)
+}
+
+/** Runs on for every job that a new engine finds running. */
+export function watchAll(engine: Engine, workspace: string): void {
+  for (const row of engine.jobs.running(workspace)) void watchJob(engine, row)
+}

@@ -1,0 +1,53 @@
+/**
+ * What a new engine does with what the last one left: begun creations are undone, begun deletions finished, running
+ * sandboxes adopted. Nothing here asks a guest and waits for it, so that one that hangs delays no start.
+ */
+import type { JobStatus } from '../channel/messages.ts'
+import type { WorkspaceRow } from '../store/workspaces.ts'
+import { finishDelete } from './delete.ts'
+import { destroy } from './destroy.ts'
+import type { Engine } from './engine.ts'
+import { watchAll } from './jobs.ts'
+import { deleteLater } from './run.ts'
+import { recordEnd } from './watch.ts'
+import { noticeEnd } from './workspaces.ts'
+
+/** Queues what has to be done per workspace; operations on the same workspace wait for it. */
+export function recover(engine: Engine): Promise<void>[] {
+  engine.exports.forgetUnfinished()
+  return engine.workspaces.list().map((row) =>
+    engine.queues.run(row.id, () => recoverOne(engine, row)).catch((error) => {
+      engine.log('recovery.failed', { workspace: row.id, state: row.state, error: String(error) })
+    }),
+  )
+}
+
+async function recoverOne(engine: Engine, row: WorkspaceRow): Promise<void> {
+  if (row.state === 'creating') {
+    await destroy(engine, row)
+    engine.record('create.undone', () => engine.workspaces.remove(row.id))
+  } else if (row.state === 'deleting') {
+    await finishDelete(engine, row)
+  } else if (noticeEnd(engine, row).state === 'running') {
+    void adopt(engine, row)
+  }
+}
+
+/** Jobs of a sandbox that lived on: ended ones are recorded, unknown ones never began, running ones are watched. */
+async function adopt(engine: Engine, row: WorkspaceRow): Promise<void> {
+  try {
+    const known = new Map<string, JobStatus>()
+    if (engine.jobs.running(row.id).length > 0) {
+      for (const status of await engine.guests.of(row.id).jobs()) known.set(status.id, status)
+    }
+    for (const job of engine.jobs.running(row.id)) {
+      const status = known.get(job.id)
+      if (status === undefined) engine.record('adopt.outcome', () => engine.jobs.remove(row.id, job.id))
+      else if (status.state === 'exited') recordEnd(engine, job, status)
+    }
+  } catch (error) {
+    engine.log('recovery.guest_silent', { workspace: row.id, error: String(error) })
+  }
+  watchAll(engine, row.id)
+  if (row.ephemeral) deleteLater(engine, row.id)
+}

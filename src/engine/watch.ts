@@ -1,0 +1,50 @@
+/**
+ * Knowing when a job ends, also when nobody asks: one pending question to the guest per running job. What the guest
+ * answers is recorded; a guest that is gone ends the workspace's running state.
+ */
+import type { JobStatus } from '../channel/messages.ts'
+import type { JobRow } from '../store/jobs.ts'
+import type { Engine } from './engine.ts'
+import { noticeEnd } from './workspaces.ts'
+
+const ASK_MS = 30_000
+const RETRY_MS = 1000
+const FAR = Number.MAX_SAFE_INTEGER
+
+const watched = new WeakMap<Engine, Map<string, Promise<void>>>()
+
+/** Records a job's end. Safe to call again; a failure to write is retried by the watcher. */
+export function recordEnd(engine: Engine, row: JobRow<JobStatus>, status: JobStatus): void {
+  if (engine.jobs.find(row.workspace_id, row.id)?.state !== 'running') return
+  const { inline: _inline, ...kept } = status
+  engine.record('exec.outcome', () => {
+    engine.jobs.end(row.workspace_id, row.id, 'exited', kept)
+    engine.workspaces.touch(row.workspace_id, Date.now())
+  })
+}
+
+/** Resolves when the job's end is recorded, or its workspace is gone. */
+export function watchJob(engine: Engine, row: JobRow<JobStatus>): Promise<void> {
+  const all = watched.get(engine) ?? new Map<string, Promise<void>>()
+  watched.set(engine, all)
+  const key = `${row.workspace_id}/${row.id}`
+  const known = all.get(key)
+  if (known !== undefined) return known
+  const watching = watch(engine, row).finally(() => all.delete(key))
+  all.set(key, watching)
+  return watching
+}
+
+async function watch(engine: Engine, row: JobRow<JobStatus>): Promise<void> {
+  while (engine.jobs.find(row.workspace_id, row.id)?.state === 'running') {
+    try {
+      const status = await engine.guests.of(row.workspace_id).wait(row.id, ASK_MS, { stdout: FAR, stderr: FAR }, false)
+      if (status.state === 'exited') return recordEnd(engine, row, status)
+    } catch (error) {
+      const workspace = engine.workspaces.find(row.workspace_id)
+      if (workspace === undefined || noticeEnd(engine, workspace).state !== 'running') return
+      engine.log('job.watch_retry', { workspace: row.workspace_id, job: row.id, error: String(error) })
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref())
+    }
+  }
+}

@@ -1,0 +1,34 @@
+/** Finding a workspace, and noticing that its sandbox ended. */
+import { PyroError } from '../contract/errors.ts'
+import type { SandboxRecord, WorkspaceRow } from '../store/workspaces.ts'
+import { bootId } from '../backend/process.ts'
+import type { Engine } from './engine.ts'
+
+/** @throws workspace_not_found */
+export function requireWorkspace(engine: Engine, ref: string): WorkspaceRow {
+  const row = engine.workspaces.find(ref)
+  if (row === undefined)
+    throw new PyroError('workspace_not_found', `There is no workspace ${JSON.stringify(ref)}.`, {
+      hint: 'See pyro workspace list.',
+    })
+  return noticeEnd(engine, row)
+}
+
+/**
+ * Compares what is recorded with what runs, which costs one read of /proc. A sandbox that is gone leaves a workspace
+ * whose files and logs are still there.
+ */
+export function noticeEnd(engine: Engine, row: WorkspaceRow): WorkspaceRow {
+  if (row.state !== 'running' || (row.sandbox !== null && engine.backend.find(row.sandbox))) return row
+  const [state, reason] = endOf(row.sandbox)
+  engine.log('workspace.ended', { workspace: row.id, state, reason })
+  engine.workspaces.update(row.id, { state, reason })
+  for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
+  engine.guests.drop(row.id)
+  return { ...row, state, reason }
+}
+
+function endOf(sandbox: SandboxRecord | null): ['stopped' | 'failed', string] {
+  if (sandbox !== null && sandbox.boot_id !== bootId()) return ['stopped', 'host restarted']
+  return ['failed', 'its sandbox ended unexpectedly']
+}

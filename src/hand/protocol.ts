@@ -1,0 +1,107 @@
+/**
+ * What the host's file hand can be asked: the native binary's `hand`, which alone touches layers, mounts and the OCI
+ * runtime. Every path is absolute. Mirrors native/host/wire.
+ */
+export interface Owner {
+  uid: number
+  gid: number
+}
+export interface Idmap {
+  /** First id on this machine that stands for 0 on disk. */
+  base: number
+  size: number
+}
+export interface Skipped {
+  path: string
+  reason: string
+}
+export interface Change {
+  path: string
+  change: 'added' | 'modified' | 'deleted'
+  type: 'file' | 'directory' | 'symlink' | 'other'
+  size: number
+  /** Milliseconds since the epoch (ctime). */
+  changed_at_ms: number
+}
+interface RuntimeRef {
+  runtime: string
+  runtime_root: string
+  runtime_args: string[]
+  id: string
+}
+
+export interface HandOperations {
+  hello: [
+    Record<string, never>,
+    {
+      build: string
+      mode: 'root' | 'user'
+      holder_pid: number
+      holder_start_time: number
+      boot_id: string
+      uid_map: { inside: number; outside: number; size: number }[]
+      kernel: string
+      idmapped_mounts: boolean
+      /** Folder of the holder's mount namespace that every sandbox can reach; roots are mounted below it. */
+      stage: string
+    },
+  ]
+  probe_fs: [{ path: string }, { type: string; overlay: boolean; reason?: string; reflink: boolean; free_bytes: number }]
+  assemble: [
+    {
+      dest: string
+      owner: Owner
+      dirs: { path: string; mode: number }[]
+      links: { path: string; target: string }[]
+      files: { path: string; mode: number; content: string }[]
+      copies: { from: string; to: string }[]
+    },
+    { files: number; bytes: number; skipped: Skipped[] },
+  ]
+  seed: [
+    { source: string; dest: string; owner: Owner; all: boolean; max_entries: number; max_bytes: number },
+    {
+      kind: 'git' | 'directory'
+      files: number
+      dirs: number
+      links: number
+      bytes: number
+      skipped_count: number
+      skipped: Skipped[]
+      head: string | null
+    },
+  ]
+  mount_stack: [
+    { lowers: string[]; upper: string; work: string; merged: string; idmap: Idmap | null; owner: Owner },
+    Record<string, never>,
+  ]
+  unmount: [{ path: string }, Record<string, never>]
+  start: [
+    RuntimeRef & { bundle: string; config: string; socket: string; console: string },
+    { pid: number; start_time: number; runtime_ms: number },
+  ]
+  attach: [{ pid: number; start_time: number; source: string; target: string }, Record<string, never>]
+  stop: [RuntimeRef & { pid?: number; start_time?: number }, { existed: boolean }]
+  changes: [
+    { lowers: string[]; upper: string; limit: number },
+    { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },
+  ]
+  export: [
+    { root: string; path: string; output: string; overwrite: boolean; owner: Owner },
+    { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
+  ]
+  remove: [{ path: string }, Record<string, never>]
+  usage: [{ path: string }, { bytes: number; entries: number }]
+}
+export type HandOperation = keyof HandOperations
+export type HandProgress = { text?: string; files?: number; bytes?: number }
+
+export interface CallOptions {
+  signal?: AbortSignal
+  onProgress?: (progress: HandProgress) => void
+}
+export type Hand = <O extends HandOperation>(
+  op: O,
+  args: HandOperations[O][0],
+  options?: CallOptions,
+) => Promise<HandOperations[O][1]>

@@ -1,0 +1,101 @@
+import type { Workspace } from '../contract/fields.ts'
+import type { Database } from './open.ts'
+
+/** A sandbox that was started: enough to know it again, and to know that it is another process's number. */
+export interface SandboxRecord {
+  pid: number
+  start_time: number
+  boot_id: string
+  /** The holder whose mounts it was made from. */
+  holder: string
+  runtime: string
+}
+
+export interface WorkspaceRow {
+  id: string
+  name: string | null
+  state: Workspace['state']
+  reason: string | null
+  environment: string
+  labels: Record<string, string>
+  limits: Workspace['limits']
+  seed: Workspace['workspace_seed']
+  /** Number of its range of user ids on this machine, and of nothing else. */
+  slot: number
+  sandbox: SandboxRecord | null
+  ephemeral: boolean
+  created_at: number
+  activity_at: number
+}
+
+type Raw = Record<string, unknown>
+const JSON_COLUMNS = ['labels', 'limits', 'seed', 'sandbox'] as const
+
+export function workspaceTable(db: Database) {
+  const insert = db.prepare(
+    `INSERT INTO workspaces VALUES (:id, :name, :state, :reason, :environment, :labels, :limits, :seed, :slot, :sandbox,
+     :ephemeral, :created_at, :activity_at)`,
+  )
+  const byRef = db.prepare('SELECT * FROM workspaces WHERE id = ?1 OR name = ?1')
+  const all = db.prepare('SELECT * FROM workspaces ORDER BY created_at, id')
+  const remove = db.prepare('DELETE FROM workspaces WHERE id = ?')
+  const slots = db.prepare('SELECT slot FROM workspaces ORDER BY slot')
+  const counts = db.prepare(
+    `SELECT count(*) AS commands, count(*) FILTER (WHERE state = 'running') AS running FROM jobs WHERE workspace_id = ?`,
+  )
+  const touch = db.prepare('UPDATE workspaces SET activity_at = ? WHERE id = ?')
+
+  return {
+    insert(row: WorkspaceRow) {
+      insert.run(encode({ ...row }))
+    },
+    find(ref: string): WorkspaceRow | undefined {
+      const raw = byRef.get(ref)
+      return raw && decode(raw)
+    },
+    list(): WorkspaceRow[] {
+      return all.all().map(decode)
+    },
+    update(id: string, change: Partial<Omit<WorkspaceRow, 'id'>>) {
+      const columns = Object.keys(change)
+      if (columns.length === 0) return
+      const set = columns.map((column) => `${column} = :${column}`).join(', ')
+      db.prepare(`UPDATE workspaces SET ${set} WHERE id = :id`).run(encode({ ...change, id }))
+    },
+    touch(id: string, at: number) {
+      touch.run(at, id)
+    },
+    remove(id: string) {
+      remove.run(id)
+    },
+    /** The lowest range number nobody has. */
+    freeSlot(): number {
+      let free = 0
+      for (const { slot } of slots.all() as { slot: number }[]) {
+        if (slot !== free) break
+        free++
+      }
+      return free
+    },
+    jobCounts(id: string): { commands: number; running: number } {
+      return counts.get(id) as { commands: number; running: number }
+    },
+  }
+}
+export type WorkspaceTable = ReturnType<typeof workspaceTable>
+
+function encode(row: Raw): Record<string, string | number | null> {
+  const out: Record<string, string | number | null> = {}
+  for (const [key, value] of Object.entries(row)) {
+    if (typeof value === 'boolean') out[key] = value ? 1 : 0
+    else if (value !== null && typeof value === 'object') out[key] = JSON.stringify(value)
+    else out[key] = value as string | number | null
+  }
+  return out
+}
+
+function decode(raw: Raw): WorkspaceRow {
+  const row: Raw = { ...raw, ephemeral: raw['ephemeral'] === 1 }
+  for (const column of JSON_COLUMNS) if (row[column] !== null) row[column] = JSON.parse(row[column] as string)
+  return row as unknown as WorkspaceRow
+}

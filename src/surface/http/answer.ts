@@ -1,0 +1,73 @@
+/** One call, from its request to its answer. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { PyroError, toPyroError } from '../../contract/errors.ts'
+import { checkInput, checkOutput } from '../../contract/check.ts'
+import type { CallContext, Handlers } from '../../contract/table.ts'
+import { readBody } from './body.ts'
+import { replyTo } from './reply.ts'
+
+export interface Call {
+  name: keyof Handlers
+  /** Resolves when the answer was given, whatever it was. */
+  answered: Promise<void>
+  /** Resolves when the handler has ended too. */
+  done: Promise<void>
+  /** Answers with this error in place of what the handler would say, and aborts it. */
+  fail: (error: PyroError) => void
+  /** No further call shall come over its connection. */
+  last: () => void
+}
+
+interface CallOptions {
+  name: keyof Handlers
+  handlers: Handlers
+  request: IncomingMessage
+  response: ServerResponse
+  checkOutput: boolean
+  log: (event: string, fields?: Record<string, unknown>) => void
+}
+
+type AnyHandler = (input: unknown, context: CallContext) => Promise<unknown>
+
+export function answerCall(options: CallOptions): Call {
+  const { name, handlers, request, response, log } = options
+  const reply = replyTo(request, response)
+  const abort = new AbortController()
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {})
+  const fail = (error: PyroError) => {
+    failed.reject(error)
+    abort.abort(error)
+  }
+  response.once('close', () => {
+    if (!response.writableFinished) fail(new PyroError('cancelled', 'The caller went away.'))
+  })
+
+  async function work(): Promise<unknown> {
+    const input = checkInput(name, await readBody(request))
+    const output = await (handlers[name] as AnyHandler)(input, { signal: abort.signal, progress: reply.progress })
+    return options.checkOutput ? checkOutput(name, output) : output
+  }
+
+  const working = work()
+  const answered = (async () => {
+    try {
+      reply.result(await Promise.race([working, failed.promise]))
+    } catch (thrown) {
+      const error = toPyroError(thrown)
+      if (error.code === 'internal') log('call.failed', { operation: name, error: stackOf(error) })
+      reply.error(error)
+    }
+  })()
+  const done = Promise.allSettled([answered, working]).then(() => {})
+  return { name, answered, done, fail, last: () => endConnection(response) }
+}
+
+function endConnection(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close')
+}
+
+function stackOf(error: PyroError): string {
+  const cause = error.cause
+  return (cause instanceof Error ? cause.stack : undefined) ?? error.stack ?? error.message
+}

@@ -1,0 +1,105 @@
+/** The engine's process: one per PYRO_HOME, the only place where the parts are put together. */
+import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { exportTable } from '../store/exports.ts'
+import { jobTable } from '../store/jobs.ts'
+import { openStore } from '../store/open.ts'
+import { workspaceTable } from '../store/workspaces.ts'
+import { ociBackend } from '../backend/oci/index.ts'
+import { guests } from '../channel/guests.ts'
+import type { JobStatus } from '../channel/messages.ts'
+import { toPyroError } from '../contract/errors.ts'
+import { catalogue } from '../environment/catalogue.ts'
+import { hostEnvironment } from '../environment/host.ts'
+import type { Engine } from '../engine/engine.ts'
+import { parseFaults } from '../engine/faults.ts'
+import { handlers } from '../engine/handlers.ts'
+import { journal } from '../engine/journal.ts'
+import { queues } from '../engine/queue.ts'
+import { recover } from '../engine/recovery.ts'
+import { handService } from '../hand/index.ts'
+import { serve } from '../surface/http/serve.ts'
+import { idleWatch } from './idle.ts'
+import { takeLock } from './lock.ts'
+import { type Paths, resolvePaths } from './paths.ts'
+import { nativeBinary, VERSION } from './package.ts'
+
+async function main(): Promise<void> {
+  const paths = resolvePaths()
+  process.umask(0o077)
+  for (const folder of [paths.home, paths.cache, paths.runtimeDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const lock = takeLock(paths.home)
+  if (lock === null) return
+  rmSync(paths.startupError, { force: true })
+
+  const log: Engine['log'] = (event, fields = {}) =>
+    appendFileSync(paths.log, `${JSON.stringify({ at: new Date().toISOString(), event, ...fields })}\n`)
+  const { engine, store } = wire(paths, log, (options) => void stop(options))
+  for (const work of recover(engine)) void work
+  const server = await serve({ handlers: handlers(engine), socket: paths.socket, version: VERSION, log })
+  log('engine.started', { pid: process.pid, version: VERSION })
+
+  const idle = idleWatch({ engine, inFlight: server.inFlight, leave: () => void stop({ holder: true }) })
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void stop({ holder: false }))
+
+  let stopping = false
+  async function stop({ holder }: { holder: boolean }): Promise<void> {
+    if (stopping) return
+    stopping = true
+    idle.stop()
+    await server.close()
+    await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
+    engine.guests.closeAll()
+    // The holder's mounts are needed as long as a workspace runs, whoever asked.
+    const running = engine.workspaces.list().some(({ state }) => state === 'running')
+    await engine.hand.close(holder && !running)
+    log('engine.stopped', { holder_ended: holder && !running })
+    store.close()
+    lock?.release()
+    process.exit(0)
+  }
+}
+
+function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop']) {
+  const { home, cache, runtimeDir, socket } = paths
+  const store = openStore(home)
+  const binary = nativeBinary()
+  const record = journal(store, parseFaults(process.env['PYRO_FAULT']))
+  const hand = handService({
+    binary,
+    home,
+    runtimeDir,
+    async onHolder(point) {
+      record(`holder.${point}`, () => {})
+    },
+  })
+  const backend = ociBackend({ hand, binary, home, cache, runtimeDir })
+  const engine: Engine = {
+    home,
+    cache,
+    socket,
+    version: VERSION,
+    startedAt: Date.now(),
+    binary,
+    workspaces: workspaceTable(store),
+    jobs: jobTable<JobStatus>(store),
+    exports: exportTable(store),
+    record,
+    queues: queues(),
+    hand,
+    backend,
+    guests: guests(backend.connect),
+    environments: catalogue([hostEnvironment({ hand: hand.call, cache })]),
+    log,
+    requestStop,
+  }
+  return { engine, store }
+}
+
+main().catch((thrown) => {
+  const error = toPyroError(thrown)
+  const paths = resolvePaths()
+  if (existsSync(paths.home)) writeFileSync(paths.startupError, JSON.stringify({ error: error.toBody() }), { mode: 0o600 })
+  console.error(new Date().toISOString(), join(paths.home), thrown)
+  process.exit(70)
+})

@@ -1,0 +1,182 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { seccomp } from '../../../src/backend/oci/seccomp.ts'
+
+const root = process.getuid?.() === 0
+const runtime = ['runc', 'crun'].find((name) => spawnSync(name, ['--version']).status === 0)
+
+// Calls that need nothing but the filter's leave, made by Python through libc, so that each errno can be seen.
+const PROBE = `
+import ctypes, errno, os, socket, sys, json
+libc = ctypes.CDLL(None, use_errno=True)
+N = {'x86_64': dict(unshare=272, setns=308, mount=165, umount2=166, bpf=321, perf_event_open=298, keyctl=250, add_key=248,
+                    kexec_load=246, io_uring_setup=425, userfaultfd=323, clone3=435, open_by_handle_at=304, fsopen=430,
+                    personality=135, init_module=175, getpid=39),
+     'aarch64': dict(unshare=97, setns=268, mount=40, umount2=39, bpf=280, perf_event_open=241, keyctl=219, add_key=217,
+                    kexec_load=104, io_uring_setup=425, userfaultfd=282, clone3=435, open_by_handle_at=265, fsopen=430,
+                    personality=92, init_module=105, getpid=172)}[os.uname().machine]
+def call(name, *args):
+    ctypes.set_errno(0)
+    result = libc.syscall(N[name], *[ctypes.c_long(a) for a in args])
+    return 'ok' if result >= 0 else errno.errorcode[ctypes.get_errno()]
+def sock(family, kind):
+    try:
+        socket.socket(family, kind).close()
+        return 'ok'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+out = {name: call(name, 0, 0, 0, 0, 0) for name in N if name not in ('personality', 'unshare')}
+out['unshare'] = call('unshare', 0x10000000)
+out['personality'] = call('personality', 0xffffffff)
+out['personality_odd'] = call('personality', 0x0400000)
+for name, family, kind in [('unix', 1, 1), ('inet', 2, 1), ('inet6', 10, 1), ('netlink', 16, 3), ('vsock', 40, 1),
+                           ('alg', 38, 5), ('packet', 17, 3)]:
+    out['socket_' + name] = sock(family, kind)
+print(json.dumps(out))
+`
+
+// A user namespace with every capability, so that a refusal can only come from the filter.
+const bundleConfig = (rootfs: string, args: string[]) => ({
+  ociVersion: '1.0.2',
+  root: { path: rootfs, readonly: false },
+  hostname: 'seccomp',
+  process: {
+    terminal: false,
+    user: { uid: 0, gid: 0 },
+    args,
+    cwd: '/tmp',
+    env: ['PATH=/usr/bin:/bin', 'HOME=/tmp'],
+    capabilities: Object.fromEntries(
+      ['bounding', 'effective', 'permitted'].map((set) => [
+        set,
+        ['CAP_SYS_ADMIN', 'CAP_NET_RAW', 'CAP_SETUID', 'CAP_SETGID'],
+      ]),
+    ),
+    noNewPrivileges: true,
+  },
+  mounts: [
+    { destination: '/proc', type: 'proc', source: 'proc' },
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['mode=755'] },
+    { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['mode=1777'] },
+    ...['/usr', '/bin', '/lib', '/lib64', '/etc/alternatives', '/etc/ssl'].map((path) => ({
+      destination: path,
+      source: path,
+      type: 'bind',
+      options: ['bind', 'ro'],
+    })),
+    { destination: '/node', source: process.execPath, type: 'bind', options: ['bind', 'ro'] },
+  ],
+  linux: {
+    namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'user'].map((type) => ({ type })),
+    uidMappings: [{ containerID: 0, hostID: 700_000, size: 65_536 }],
+    gidMappings: [{ containerID: 0, hostID: 700_000, size: 65_536 }],
+    seccomp: seccomp(),
+  },
+})
+
+describe.runIf(root && runtime)('the seccomp profile in a real sandbox', () => {
+  let folder: string
+  beforeAll(() => {
+    folder = mkdtempSync('/tmp/pyro-seccomp-')
+    mkdirSync(join(folder, 'rootfs'))
+    execFileSync('chmod', ['755', folder])
+    // The runtime makes mount points in it as the sandbox's own root.
+    chownSync(join(folder, 'rootfs'), 700_000, 700_000)
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  function run(...args: string[]): string {
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(bundleConfig(join(folder, 'rootfs'), args)))
+    const id = `pyro-seccomp-${process.pid}`
+    const state = ['--root', join(folder, 'state')]
+    try {
+      return execFileSync(runtime!, [...state, 'run', '--bundle', folder, id], {
+        encoding: 'utf8',
+        timeout: 20_000,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    } finally {
+      spawnSync(runtime!, [...state, 'delete', '--force', id])
+    }
+  }
+
+  it('refuses what could reach the host and lets through what programs need', () => {
+    const seen = JSON.parse(run('/usr/bin/python3', '-c', PROBE)) as Record<string, string>
+    const refused = [
+      'unshare',
+      'setns',
+      'mount',
+      'umount2',
+      'bpf',
+      'perf_event_open',
+      'keyctl',
+      'add_key',
+      'kexec_load',
+      'io_uring_setup',
+      'userfaultfd',
+      'open_by_handle_at',
+      'fsopen',
+      'init_module',
+      'personality_odd',
+      'socket_vsock',
+      'socket_alg',
+      'socket_packet',
+    ]
+    expect(seen).toEqual({
+      ...Object.fromEntries(refused.map((name) => [name, 'EPERM'])),
+      clone3: 'ENOSYS',
+      getpid: 'ok',
+      personality: 'ok',
+      socket_unix: 'ok',
+      socket_inet: 'ok',
+      socket_inet6: 'ok',
+      socket_netlink: 'ok',
+    })
+  })
+
+  it.each([
+    [
+      'bash',
+      ['/bin/bash', '-c', 'for i in 1 2 3; do (sleep 0.01; echo $i) & done | sort; wait'],
+      '1\n2\n3\n',
+    ],
+    [
+      'git',
+      [
+        '/bin/bash',
+        '-c',
+        'git init -q r && cd r && echo a >a && git add . && git -c user.name=a -c user.email=a@a commit -qm a && git gc -q && git log --format=%s',
+      ],
+      'a\n',
+    ],
+    [
+      'python',
+      [
+        '/usr/bin/python3',
+        '-c',
+        'import threading,subprocess as s;t=threading.Thread(target=lambda:print(s.check_output(["echo","hi"]).decode(),end=""));t.start();t.join()',
+      ],
+      'hi\n',
+    ],
+    [
+      'node',
+      [
+        '/node',
+        '-e',
+        "new (require(\"worker_threads\").Worker)(\"console.log(require('child_process').execFileSync('echo',['hi']).toString().trim())\",{eval:true})",
+      ],
+      'hi\n',
+    ],
+  ])('runs %s', (_name, args, output) => {
+    expect(run(...args)).toBe(output)
+  })
+})
+
+describe('the seccomp profile as data', () => {
+  it.each(['x64', 'arm64'])('names no call twice for %s', (arch) => {
+    const [plain] = seccomp(arch).syscalls
+    expect(new Set(plain!.names).size).toBe(plain!.names.length)
+  })
+})
