@@ -23,7 +23,10 @@ export async function outputBench({ pyro, home, engine }: Bench): Promise<Claim[
       whole(seen)
     },
     async () => {
-      const child = spawn('runc', ['--root', join(home, 'runtime'), 'exec', workspaceId, ...COMMAND], { stdio: ['ignore', 'pipe', 'inherit'] })
+      // In the holder's mount namespace, where the root that the runtime enters is mounted.
+      const runc = ['runc', '--root', join(home, 'runtime'), 'exec', workspaceId, ...COMMAND]
+      const enter = ['--target', String(engine.holderPid), '--mount', ...runc]
+      const child = spawn('nsenter', enter, { stdio: ['ignore', 'pipe', 'inherit'] })
       let seen = 0
       for await (const part of child.stdout) seen += part.length
       whole(seen)

@@ -7,12 +7,16 @@ import (
 
 	"pyro/native/guest/boot"
 	"pyro/native/guest/job"
+	"pyro/native/host/hand"
+	"pyro/native/host/hold"
 	"pyro/native/wire"
 )
 
 var commands = map[string]func(args []string) int{
 	"init":    boot.Main,
 	"job":     job.Main,
+	"hold":    hold.Main,
+	"hand":    hand.Main,
 	"version": version,
 }
 

@@ -36,6 +36,8 @@ export interface Guest {
   write: (job: string, data: Buffer, eof: boolean) => Promise<number>
   signal: (job: string, signal: string) => Promise<JobStatus>
   kill: (job: string, graceMs: number) => Promise<JobStatus>
+  /** Lets go of an ended job and its output. */
+  forget: (job: string) => Promise<void>
   close: () => void
 }
 
@@ -92,6 +94,10 @@ export function guest(dial: () => Socket): Guest {
         body: JSON.stringify({ grace_ms: graceMs }),
         timeoutMs: graceMs + SLACK_MS,
       }),
+    async forget(id) {
+      const answer = await control.request({ method: 'DELETE', path: job(id), timeoutMs: SLACK_MS, maxBytes: 65_536 })
+      if (answer.status >= 300) throw refused(answer)
+    },
     close() {
       control.close()
       bulk.close()

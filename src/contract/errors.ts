@@ -34,6 +34,7 @@ export const ERRORS = {
   wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
   output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
   stdin_closed: { ...conflict, meaning: 'The job takes no more input.' },
+  too_many_jobs: { ...conflict, retryable: true, meaning: 'The workspace runs as many commands at a time as it can.' },
   job_running: { ...conflict, meaning: 'The job has not ended.' },
   seed_not_directory: { ...refused, meaning: 'The seed path is not a directory.' },
   seed_overlap: { ...refused, meaning: "The seed path contains, or lies in, Pyro's own state." },

@@ -6,6 +6,7 @@ import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { sandboxOwner } from '../hand/index.ts'
 import { type Identity, identity, type LayerPaths, layerPaths, MAX_SLOTS, mountRoot, mountWorkspace, stagePaths } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
+import { both } from './both.ts'
 import { destroy } from './destroy.ts'
 import { type Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
@@ -16,7 +17,10 @@ const EMPTY_SEED = { origin_kind: 'empty', origin_ref: null, head: null, files: 
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
-/** Costs a copy of the seed and one start. On any failure everything that had begun is undone. */
+/**
+ * Costs a copy of the seed beside one start: the sandbox starts without its /workspace and receives it. On any failure
+ * everything that had begun is undone.
+ */
 export async function createWorkspace(engine: Engine, input: Input, context: CallContext): Promise<WorkspaceRow> {
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
@@ -31,29 +35,39 @@ export async function createWorkspace(engine: Engine, input: Input, context: Cal
     const paths = layerPaths(engine.home, row.id)
     const stage = stagePaths(info.stage, row.id)
     try {
-      const built = await environment.build(who.sealed)
-      const seed = await layLayers(engine, paths, who, input.seed_path, context)
-      engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
-      const seeded = seed.origin_kind !== 'empty'
-      await Promise.all([
-        mountRoot(engine.hand.call, paths, stage.root, built.lowers, who),
-        mountWorkspace(engine.hand.call, paths, stage.workspace, seeded, who),
-      ])
-      engine.record('create.mounted', () => {})
-      context.signal.throwIfAborted()
-
-      const sandbox = await engine.backend.start({
-        id: row.id,
-        hostname: input.name ?? row.id,
-        dir: paths.dir,
-        root: stage.root,
-        binds: built.binds,
-        masked: built.masked,
-        spool: paths.spool,
-        ids: who.inside,
-        limits,
-      })
-      engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
+      mkdirSync(join(paths.dir, 'bundle'), { recursive: true, mode: 0o700 })
+      const [seed, sandbox] = await both(
+        context.signal,
+        async (signal) => {
+          const seed = await laySeed(engine, paths, who, input.seed_path, { ...context, signal })
+          engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
+          await mountWorkspace(engine.hand.call, paths, stage.workspace, seed.origin_kind !== 'empty', who)
+          engine.record('create.mounted', () => {})
+          return seed
+        },
+        async (signal) => {
+          const built = await environment.build(who.sealed)
+          const spool = { dest: paths.spool, owner: who.writable, dirs: [], links: [], files: [], copies: [] }
+          await Promise.all([
+            engine.hand.call('assemble', spool),
+            mountRoot(engine.hand.call, paths, stage.root, built.lowers, who),
+          ])
+          signal.throwIfAborted()
+          const sandbox = await engine.backend.start({
+            id: row.id,
+            hostname: input.name ?? row.id,
+            dir: paths.dir,
+            root: stage.root,
+            binds: built.binds,
+            masked: built.masked,
+            spool: paths.spool,
+            ids: who.inside,
+            limits,
+          })
+          engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
+          return sandbox
+        },
+      )
       await Promise.all([
         engine.backend.attach(sandbox, stage.workspace, '/workspace'),
         engine.guests.of(row.id).hello(),
@@ -102,16 +116,13 @@ function refuseTakenName(engine: Engine, name: string | undefined): void {
     })
 }
 
-async function layLayers(
+async function laySeed(
   engine: Engine,
   paths: LayerPaths,
   who: Identity,
   source: string | undefined,
   { signal, progress }: CallContext,
 ): Promise<WorkspaceRow['seed']> {
-  mkdirSync(join(paths.dir, 'bundle'), { recursive: true, mode: 0o700 })
-  const spool = { dest: paths.spool, owner: who.writable, dirs: [], links: [], files: [], copies: [] }
-  await engine.hand.call('assemble', spool)
   if (source === undefined) return { ...EMPTY_SEED, skipped: [] }
   const seeded = await engine.hand.call(
     'seed',

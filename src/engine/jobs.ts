@@ -79,7 +79,15 @@ export async function writeJob(engine: Engine, input: CheckedInputOf<'workspace_
   requireState(workspace, 'running')
   const row = requireJob(engine, workspace.id, input.job_id)
   const data = Buffer.from(input.data, input.encoding === 'base64' ? 'base64' : 'utf8')
-  const written = await engine.guests.of(workspace.id).write(row.id, data, input.eof)
+  const guest = engine.guests.of(workspace.id)
+  let written = 0
+  // The guest takes what the command reads within ten seconds; a command that reads nothing ends the attempt.
+  while (written < data.length) {
+    const taken = await guest.write(row.id, data.subarray(written), false)
+    if (taken === 0) break
+    written += taken
+  }
+  if (input.eof && written === data.length) await guest.write(row.id, Buffer.alloc(0), true)
   return { workspace_id: workspace.id, job_id: row.id, written }
 }
 

@@ -10,6 +10,8 @@ import { noticeEnd } from './workspaces.ts'
 const ASK_MS = 30_000
 const RETRY_MS = 1000
 const FAR = Number.MAX_SAFE_INTEGER
+/** Ended commands whose output a workspace keeps; older ones stay in the history without it. */
+export const KEPT_OUTPUTS = 1000
 
 const watched = new WeakMap<Engine, Map<string, Promise<void>>>()
 
@@ -20,6 +22,17 @@ export function recordEnd(engine: Engine, row: JobRow<JobStatus>, status: JobSta
   engine.record('exec.outcome', () => {
     engine.jobs.end(row.workspace_id, row.id, 'exited', kept)
     engine.workspaces.touch(row.workspace_id, Date.now())
+  })
+  forgetOldest(engine, row)
+}
+
+/** The guest remembers a bounded number of jobs; one that is too old makes room for each new one. */
+function forgetOldest(engine: Engine, { workspace_id, sequence }: JobRow<JobStatus>): void {
+  if (sequence <= KEPT_OUTPUTS) return
+  const oldest = `job-${sequence - KEPT_OUTPUTS}`
+  if (engine.jobs.find(workspace_id, oldest)?.state !== 'exited') return
+  engine.guests.of(workspace_id).forget(oldest).catch((error) => {
+    engine.log('job.not_forgotten', { workspace: workspace_id, job: oldest, error: String(error) })
   })
 }
 

@@ -15,7 +15,7 @@ let client: Guest
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'pyro-guest-'))
   server = createServer()
-  server.on('stream', (stream, headers) => {
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
     stream.on('error', () => {})
     answer(stream, String(headers[':path']))
   })
@@ -48,7 +48,9 @@ const status = {
   stderr: { start: 0, end: 0, eof: true },
   survivors: 0,
 }
-const reply = (value: unknown, code = 200, headers: Record<string, string> = {}) => (stream: ServerHttp2Stream) => {
+const reply =
+  (value: unknown, code = 200, headers: Record<string, string> = {}) =>
+  (stream: ServerHttp2Stream): void => {
   stream.respond({ ':status': code, ...headers })
   stream.end(typeof value === 'string' ? value : JSON.stringify(value))
 }

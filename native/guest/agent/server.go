@@ -23,8 +23,9 @@ type api struct {
 	stop func(grace time.Duration)
 }
 
-// NewServer makes the server; stop is called, and waited for, when the host asks for the end.
-func NewServer(m *jobs.Manager, stop func(grace time.Duration)) *http.Server {
+// NewServer makes the server; stop is called, and waited for, when the host asks for the end. The second result waits, up
+// to a limit, until all answers have left.
+func NewServer(m *jobs.Manager, stop func(grace time.Duration)) (*http.Server, func(limit time.Duration)) {
 	a := &api{jobs: m, stop: stop}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/hello", handle(a.hello))
@@ -40,7 +41,9 @@ func NewServer(m *jobs.Manager, stop func(grace time.Duration)) *http.Server {
 	mux.HandleFunc("/", handle(unknown))
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
+	w := &watch{busy: map[net.Conn]bool{}}
 	return &http.Server{
+		ConnState:         w.note,
 		Handler:           mux,
 		Protocols:         protocols,
 		MaxHeaderBytes:    16 << 10,
@@ -52,7 +55,7 @@ func NewServer(m *jobs.Manager, stop func(grace time.Duration)) *http.Server {
 			MaxReceiveBufferPerStream:     2 << 20,
 			WriteByteTimeout:              answerTimeout, // a peer that takes nothing for so long is gone
 		},
-	}
+	}, w.settle
 }
 
 // Bounded lets only so many connections in at a time; the others wait in the socket's queue.

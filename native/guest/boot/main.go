@@ -96,7 +96,7 @@ func serve(path string, config jobs.Config) error {
 		})
 		<-stopped
 	}
-	server := agent.NewServer(manager, stop)
+	server, settle := agent.NewServer(manager, stop)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(agent.Bounded(socket)) }()
 	select {
@@ -107,13 +107,14 @@ func serve(path string, config jobs.Config) error {
 		stop(0)
 		return err
 	}
+	settle(2 * time.Second)
 	farewell(server)
 	return nil
 }
 
-// farewell lets answers leave, the one to the request to stop above all, then ends.
+// farewell flushes what is written and says goodbye. Peers that keep their connections open are not waited for.
 func farewell(server *http.Server) {
-	limit, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	limit, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	_ = server.Shutdown(limit)
 	_ = server.Close()

@@ -62,6 +62,7 @@ func (s *supervisor) collect() {
 	if ended == nil {
 		return
 	}
+	ended.Alone = alone
 	if !alone {
 		ended.Survivors = len(proc.Below(os.Getpid(), nil))
 	}

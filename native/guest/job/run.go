@@ -30,7 +30,8 @@ func (s *supervisor) run(run *link.Run, fds []int) {
 		_ = s.end.Send(link.Report{Op: "failed", Code: "internal", Message: "an order without its descriptors"})
 		return
 	}
-	s.kills.Wait() // one that was meant for the job before must not meet this one
+	// A kill that was meant for the job before must not meet this one.
+	s.kills.Wait()
 	stdin := uintptr(0) // /dev/null
 	if run.Stdin {
 		stdin = uintptr(fds[2])
@@ -84,7 +85,7 @@ func (s *supervisor) refuse(run *link.Run, stderr int, err error) {
 		name = name[:1000] + "…"
 	}
 	_, _ = unix.Write(stderr, []byte(fmt.Sprintf("pyro: %s: %s\n", name, why)))
-	_ = s.end.Send(link.Report{Op: "exited", Exit: &code})
+	_ = s.end.Send(link.Report{Op: "exited", Exit: &code, Alone: true})
 	_ = s.end.Send(link.Report{Op: "empty"})
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // Job is one command. Its life: ready (it runs, or was refused), exited (its main process ended), finished (both streams
-// are complete and the final status is written), empty (nothing of its tree is left).
+// are complete), saved (its final status is written), empty (nothing of its tree is left).
 type Job struct {
 	id       string
 	spec     *wire.JobSpec
@@ -27,11 +27,12 @@ type Job struct {
 	stdin    stdin
 	note     notifier
 
-	ready, prepared, finished, empty chan struct{}
-	begun                            chan link.Report
-	refused                          *wire.Error
-	supervisor                       *supervisor
-	started, startedWall             time.Time
+	ready, prepared, finished, empty, saved chan struct{}
+
+	begun                chan link.Report
+	refused              *wire.Error
+	supervisor           *supervisor
+	started, startedWall time.Time
 
 	mu         sync.Mutex
 	pid        int
@@ -75,6 +76,9 @@ func (j *Job) report(r link.Report) {
 		}
 		j.mu.Unlock()
 	case "exited":
+		if r.Alone {
+			j.emptied()
+		}
 		j.ends(r, nil)
 	case "empty":
 		j.mu.Lock()
@@ -148,9 +152,10 @@ func (j *Job) finish() {
 	if !done {
 		return
 	}
-	j.save()
 	close(j.finished)
 	j.note.wake()
+	j.save()
+	close(j.saved)
 }
 
 func (j *Job) emptied() {
@@ -169,11 +174,10 @@ func (j *Job) emptied() {
 	}
 }
 
-// save leaves the final status to the host, for the case that nobody asks any more. Without room on the disk it can't.
+// save leaves the final status to the host, for the case that nobody asks any more; who asks need not wait for it. Without
+// room on the disk it can't.
 func (j *Job) save() {
-	status := j.Status()
-	status.State = wire.StateExited
-	data, err := json.Marshal(status)
+	data, err := json.Marshal(j.Status())
 	if err != nil {
 		return
 	}

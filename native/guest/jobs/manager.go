@@ -31,6 +31,7 @@ type Config struct {
 type Manager struct {
 	config   Config
 	pool     *pool
+	shelf    *spool.Shelf
 	mu       sync.Mutex
 	jobs     map[string]*Job
 	stopping bool
@@ -38,11 +39,12 @@ type Manager struct {
 }
 
 func NewManager(config Config, reaper *reap.Reaper) *Manager {
-	m := &Manager{config: config, jobs: map[string]*Job{}}
+	m := &Manager{config: config, jobs: map[string]*Job{}, shelf: spool.NewShelf(config.Spool)}
 	m.pool = &pool{self: config.Self, reaper: reaper}
-	m.pool.mu.Lock()
-	m.pool.ensure()
-	m.pool.mu.Unlock()
+	// The first command finds its supervisor under way.
+	if s, err := m.pool.start(); err == nil {
+		m.pool.put(s)
+	}
 	return m
 }
 
@@ -61,6 +63,7 @@ func (m *Manager) Create(spec *wire.JobSpec) (*Job, *wire.Error) {
 	j := &Job{
 		id: spec.ID, spec: spec, manager: m, leases: spool.NewLeases(m.config.Lease),
 		ready: make(chan struct{}), prepared: make(chan struct{}), finished: make(chan struct{}), empty: make(chan struct{}),
+		saved: make(chan struct{}),
 	}
 	m.jobs[spec.ID] = j
 	m.mu.Unlock()
@@ -144,6 +147,7 @@ func (m *Manager) Remove(id string) *wire.Error {
 	if !j.isFinished() || !j.isEmpty() {
 		return wire.Fail(409, "job_running", "processes of job %q are alive: kill it first", id)
 	}
+	<-j.saved
 	m.mu.Lock()
 	delete(m.jobs, id)
 	m.mu.Unlock()
@@ -161,10 +165,16 @@ func (m *Manager) Stop(grace time.Duration) {
 	m.mu.Unlock()
 	var all sync.WaitGroup
 	for _, j := range m.all() {
-		all.Go(func() { j.Kill(grace) })
+		all.Go(func() {
+			j.Kill(grace)
+			if j.isFinished() {
+				<-j.saved
+			}
+		})
 	}
 	all.Wait()
 	m.pool.close()
+	m.shelf.Close()
 }
 
 // sweep ends the orphans that a dead supervisor left to init: all of init's children that it didn't start itself.

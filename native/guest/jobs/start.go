@@ -114,7 +114,7 @@ func (j *Job) prepare(p *pipes) {
 		j.leases.Poll("", &zero, &zero)()
 	}
 	for i, ext := range []string{"out", "err"} {
-		j.streams[i] = spool.Create(j.manager.path(j.id, ext), uint64(j.spec.SpoolBytes))
+		j.streams[i] = j.manager.shelf.Create(j.manager.path(j.id, ext), uint64(j.spec.SpoolBytes))
 	}
 	j.draining.Store(2)
 	for i := range j.streams {

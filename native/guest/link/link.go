@@ -42,6 +42,7 @@ type Report struct {
 	CPUMS     int64  `json:"cpu_ms,omitempty"`
 	PeakBytes int64  `json:"peak_bytes,omitempty"`
 	Survivors int    `json:"survivors,omitempty"`
+	Alone     bool   `json:"alone,omitempty"` // the main process was the last of the tree
 }
 
 var errTooLong = errors.New("message too long")

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -12,13 +13,6 @@ import (
 
 // chunk is what one call moves at most, and how large the pipe of a talkative job may become.
 const chunk = 1 << 20
-
-// A writer and a reader that meet at every few kilobytes fight for the pipe's lock. After a small piece of a large output
-// the reader lets the pipe fill for a breath.
-const (
-	batch  = 256 << 10
-	breath = 50 * time.Microsecond
-)
 
 // Gate says how far a stream may be written; see Leases.
 type Gate interface {
@@ -31,14 +25,18 @@ type Gate interface {
 // in the pipe at that moment is stored. What comes after that is thrown away, so that no survivor dies of SIGPIPE.
 type Drain struct {
 	stream *Stream
-	pipe   *os.File
-	raw    syscall.RawConn
 	gate   Gate
 	moved  func()
 	mover  mover
+	left   int    // bytes to go, once ending
+	burst  uint64 // bytes since the stream was quiet
+	large  bool   // the pipe was widened
+
+	mu     sync.Mutex // for what Finish touches
+	pipe   *os.File
+	raw    syscall.RawConn
+	wakeup int // an eventfd while in bulk, else -1
 	ending atomic.Bool
-	left   int // bytes to go, once ending
-	large  bool
 }
 
 // Start begins to drain; done is called once, at the end of the stream. The pipe must be non-blocking.
@@ -47,24 +45,30 @@ func Start(s *Stream, pipe *os.File, gate Gate, moved, done func()) (*Drain, err
 	if err != nil {
 		return nil, err
 	}
-	d := &Drain{stream: s, pipe: pipe, raw: raw, gate: gate, moved: moved}
+	d := &Drain{stream: s, pipe: pipe, raw: raw, gate: gate, moved: moved, wakeup: -1}
 	go func() {
-		defer pipe.Close()
 		more := d.run()
 		d.mover.close()
 		s.finish()
 		done()
 		if more {
-			discard(pipe, raw)
+			discard(d.pipe, d.raw)
 		}
+		_ = d.pipe.Close()
 	}()
 	return d, nil
 }
 
 // Finish tells that the process is gone.
 func (d *Drain) Finish() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.ending.Store(true)
-	_ = d.pipe.SetReadDeadline(time.Unix(1, 0))
+	if d.wakeup >= 0 {
+		_, _ = unix.Write(d.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	} else {
+		_ = d.pipe.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // run reports whether the pipe is still open.
@@ -87,8 +91,8 @@ func (d *Drain) run() (open bool) {
 			return false
 		}
 		d.moved()
-		if d.large && n < batch {
-			time.Sleep(breath)
+		if d.burst >= bulkAfter && d.bulk() {
+			return false
 		}
 	}
 }
@@ -164,13 +168,14 @@ func (d *Drain) move(fd, room int) (int, error) {
 		s.refuse(err)
 		s.lost.Add(uint64(taken - n))
 	}
-	d.grow(fd, end+uint64(n))
+	d.grow(fd, taken)
 	return taken, nil
 }
 
 // grow widens the pipe of a job that writes a lot; all others leave the kernel's allowance for pipes to the sandbox.
-func (d *Drain) grow(fd int, end uint64) {
-	if !d.large && end >= 64<<10 {
+func (d *Drain) grow(fd, taken int) {
+	d.burst += uint64(taken)
+	if !d.large && d.burst >= small {
 		d.large = true
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, chunk)
 	}

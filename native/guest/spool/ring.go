@@ -6,7 +6,6 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -21,6 +20,9 @@ const (
 	Magic      = "PYSPOOL1"
 	HeaderSize = 4096
 	flagEOF    = 1
+
+	// MinimumSize of a ring.
+	MinimumSize = 64 << 10
 )
 
 // Stream is one ring file and its writer's state. Reading is safe at any time from anywhere.
@@ -33,34 +35,6 @@ type Stream struct {
 	why        atomic.Pointer[string]
 	file       *os.File
 	header     []byte
-}
-
-// Create makes the file. Where that fails the stream still takes a job's output, and loses it: a full disk ends no job.
-func Create(path string, size uint64) *Stream {
-	s := &Stream{path: path, size: size}
-	if err := s.create(); err != nil {
-		s.refuse(err)
-		s.release()
-	}
-	return s
-}
-
-func (s *Stream) create() error {
-	_ = os.Remove(s.path)
-	file, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
-	if err != nil {
-		return err
-	}
-	s.file = file
-	head := make([]byte, HeaderSize)
-	copy(head, Magic)
-	binary.LittleEndian.PutUint64(head[8:], s.size)
-	// Written, not only mapped: the block is there before the mapping stores into it.
-	if _, err := file.WriteAt(head, 0); err != nil {
-		return err
-	}
-	s.header, err = unix.Mmap(int(file.Fd()), 0, HeaderSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	return err
 }
 
 func (s *Stream) Start() uint64 { return s.start.Load() }

@@ -159,7 +159,7 @@ func (c *copier) work() {
 			err = c.leave(next.dir, err)
 		}
 		if err != nil {
-			c.fail(err)
+			c.fail(fault.From(err, "", ""))
 		}
 		c.queue.done()
 	}

@@ -60,6 +60,9 @@ func (c *copier) openDirectory(next task, buffer []byte) error {
 	case nil:
 	case unix.EACCES, unix.EPERM:
 		c.skip(shown, "unreadable")
+		if unix.Unlinkat(c.dst, shown, unix.AT_REMOVEDIR) == nil {
+			c.dirs.Add(-1)
+		}
 		return nil
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
 		return c.changed(shown)
@@ -92,11 +95,7 @@ func (c *copier) list(d *directory, node *Node, shown string) ([]name, error) {
 		return nil, fault.New("seed_overlap", shown, "the copy would contain itself at %s", shown)
 	}
 	if node != nil {
-		names := make([]name, len(node.Names))
-		for i, text := range node.Names {
-			names[i] = name{text, unix.DT_UNKNOWN, text}
-		}
-		return names, nil
+		return chosenNames(d.src, node), nil
 	}
 	entries, err := dirfd.List(d.src)
 	if err != nil {
@@ -107,6 +106,21 @@ func (c *copier) list(d *directory, node *Node, shown string) ([]name, error) {
 		names[i] = name{entry.Name, entry.Type, entry.Name}
 	}
 	return names, nil
+}
+
+// chosenNames drops what is chosen both as a file and as a directory (the index is behind the work tree) when it
+// is a directory.
+func chosenNames(src int, node *Node) []name {
+	names := make([]name, 0, len(node.Names))
+	for _, text := range node.Names {
+		if node.Dirs[text] != nil {
+			if st, err := dirfd.Stat(src, text); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+				continue
+			}
+		}
+		names = append(names, name{text, unix.DT_UNKNOWN, text})
+	}
+	return names
 }
 
 // startBelow makes the directories below first, so that other workers have something to do, and so that the time

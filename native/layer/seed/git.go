@@ -137,13 +137,12 @@ func grow(cache map[string]*copytree.Node, dir string) *copytree.Node {
 	return node
 }
 
-// prune drops names that appear twice: unmerged paths are listed once for each side, and a path that was a file
-// in the index and is a directory now is both.
+// prune drops names that appear twice: unmerged paths are listed once for each side.
 func prune(node *copytree.Node) {
 	seen := make(map[string]bool, len(node.Names))
 	kept := node.Names[:0]
 	for _, name := range node.Names {
-		if !seen[name] && node.Dirs[name] == nil {
+		if !seen[name] {
 			seen[name] = true
 			kept = append(kept, name)
 		}

@@ -1,0 +1,95 @@
+/** Starts the engine of a PYRO_HOME, or waits for the one that another client is starting. */
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type ErrorBody, PyroError, isErrorCode } from '../../contract/errors.ts'
+import type { Paths } from '../../wiring/paths.ts'
+
+const START_MS = 10_000
+const POLL_MS = 10
+/** A start that lost the race to another one is tried again when that one does not answer either. */
+const AGAIN_MS = 1500
+
+interface StartOptions {
+  paths: Paths
+  env: NodeJS.ProcessEnv
+  signal?: AbortSignal | undefined
+}
+
+/** @throws the error that kept the engine from starting; engine_unreachable */
+export async function startEngine({ paths, env, signal }: StartOptions): Promise<void> {
+  const deadline = performance.now() + START_MS
+  let attempt = launch(paths, env)
+  while (!(await connects(paths.socket))) {
+    signal?.throwIfAborted()
+    const now = performance.now()
+    if (attempt.exit !== undefined && attempt.exit !== 0) throw startupError(paths, attempt.since)
+    if (now > deadline) throw unreachable(paths, `it did not answer within ${START_MS / 1000} seconds`)
+    if (attempt.exit === 0 && now - attempt.at > AGAIN_MS) attempt = launch(paths, env)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
+
+export function connects(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = process.getBuiltinModule('node:net').connect(socket)
+    connection.once('connect', () => {
+      connection.destroy()
+      resolve(true)
+    })
+    connection.once('error', () => resolve(false))
+  })
+}
+
+interface Attempt {
+  /** When it was made: by the steady clock, and by the file system's. */
+  at: number
+  since: number
+  /** Exit status once it has ended: 0 when another engine has the home. */
+  exit?: number
+}
+
+function launch(paths: Paths, env: NodeJS.ProcessEnv): Attempt {
+  mkdirSync(paths.home, { recursive: true, mode: 0o700 })
+  const log = openSync(paths.log, 'a', 0o600)
+  const attempt: Attempt = { at: performance.now(), since: Date.now() }
+  try {
+    const child = process.getBuiltinModule('node:child_process').spawn(process.execPath, [engineEntry()], {
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', log, log],
+      env,
+    })
+    child.unref()
+    child.once('exit', (code) => {
+      attempt.exit = code ?? 70
+    })
+    child.once('error', () => {
+      attempt.exit = 70
+    })
+  } finally {
+    closeSync(log)
+  }
+  return attempt
+}
+
+/** In a checkout the source; in a published package the bundle beside this one, which may be a chunk in a folder. */
+function engineEntry(): string {
+  const entries = ['../../wiring/daemon.ts', './daemon.js', '../daemon.js']
+  const paths = entries.map((entry) => fileURLToPath(new URL(entry, import.meta.url)))
+  return paths.find((path) => existsSync(path)) ?? paths[0]!
+}
+
+function startupError(paths: Paths, since: number): PyroError {
+  try {
+    // The clocks of files are coarse; an older file tells of an older start.
+    if (statSync(paths.startupError).mtimeMs < since - 50) return unreachable(paths, 'it ended at once')
+    const { error } = JSON.parse(readFileSync(paths.startupError, 'utf8')) as { error: ErrorBody }
+    return new PyroError(isErrorCode(error.code) ? error.code : 'internal', error.message, { hint: error.hint })
+  } catch {
+    return unreachable(paths, 'it ended at once')
+  }
+}
+
+function unreachable(paths: Paths, how: string): PyroError {
+  return new PyroError('engine_unreachable', `The engine could not be started: ${how}.`, { hint: `See ${paths.log}.` })
+}
