@@ -10,10 +10,17 @@ const ROOT = resolve(import.meta.dirname, '..')
 export async function cliBench({ folder }: Bench): Promise<Claim> {
   const packed = join(folder, 'packed')
   mkdirSync(packed)
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', packed], { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', packed], {
+    cwd: ROOT,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const archive = readdirSync(packed).find((name) => name.endsWith('.tgz'))!
   execFileSync('tar', ['-xzf', join(packed, archive), '-C', packed])
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(folder, 'compile-cache'), PATH: `${resolve(process.execPath, '..')}:${process.env['PATH']}` }
+  const env = {
+    ...process.env,
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
+    PATH: `${resolve(process.execPath, '..')}:${process.env['PATH']}`,
+  }
   const pyro = join(packed, 'package/bin/pyro')
   const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] as ['ignore', 'ignore', 'inherit'] }
   for (let i = 0; i < 3; i++) execFileSync(pyro, ['workspace', 'list'], quiet)

@@ -21,7 +21,9 @@ async function own(): Promise<Claim[]> {
     for (const claim of [await work].flat()) {
       claims.push(claim)
       const verdict = claim.holds === null ? '' : claim.holds ? 'holds' : 'DOES NOT HOLD'
-      console.error(`${claim.what}: ${claim.measured} against ${claim.against}: ${claim.result} (${claim.bound}) ${verdict}`)
+      console.error(
+        `${claim.what}: ${claim.measured} against ${claim.against}: ${claim.result} (${claim.bound}) ${verdict}`,
+      )
     }
   }
   await withEngine(who, async (bench) => {
@@ -42,8 +44,24 @@ function ordinaryUser(): Claim[] {
   execFileSync('useradd', ['--create-home', name])
   try {
     const script = join(ROOT, 'bench/main.ts')
-    const args = ['-u', name, '--', 'env', '-u', 'PYRO_CACHE', '-u', 'PYRO_HOME', '-u', 'XDG_RUNTIME_DIR', process.execPath, script, '--as-user']
-    return JSON.parse(execFileSync('runuser', args, { encoding: 'utf8', cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] }))
+    const args = [
+      '-u',
+      name,
+      '--',
+      'env',
+      '-u',
+      'PYRO_CACHE',
+      '-u',
+      'PYRO_HOME',
+      '-u',
+      'XDG_RUNTIME_DIR',
+      process.execPath,
+      script,
+      '--as-user',
+    ]
+    return JSON.parse(
+      execFileSync('runuser', args, { encoding: 'utf8', cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] }),
+    )
   } finally {
     execFileSync('userdel', ['--remove', '--force', name], { stdio: 'ignore' })
   }
@@ -53,7 +71,9 @@ if (asUser) console.log(JSON.stringify(await own()))
 else {
   const claims = [...(await own()), ...(isRoot ? ordinaryUser() : [])]
   writeFileSync(join(ROOT, 'docs/performance.md'), page(claims))
-  console.error(`docs/performance.md written; ${claims.filter(({ holds }) => holds === false).length} claims do not hold`)
+  console.error(
+    `docs/performance.md written; ${claims.filter(({ holds }) => holds === false).length} claims do not hold`,
+  )
 }
 
 function page(claims: Claim[]): string {

@@ -39,7 +39,8 @@ export async function seedBench({ pyro, folder }: Bench, files: number): Promise
     if (round >= 0) samples.push([ours - base, theirs])
   }
   await clean()
-  const median = (column: 0 | 1) => samples.map((pair) => pair[column]).sort((a, b) => a - b)[samples.length >> 1]!
+  const median = (column: 0 | 1) =>
+    samples.map((pair) => pair[column]).sort((a, b) => a - b)[samples.length >> 1]!
   rmSync(source, { recursive: true })
   return {
     what: `seed of ${files.toLocaleString('en')} files`,

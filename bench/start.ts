@@ -48,7 +48,12 @@ function bareRunner(home: string, model: string, holder: number, who: 'root' | '
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config))
   const rootless = who === 'user' ? '--rootless true ' : ''
   const loop = `while read n; do runc --root ${home}/bench-runtime ${rootless}run --bundle ${bundle} bench-$n </dev/null >/dev/null 2>&1; echo $?; done`
-  const enter = ['--target', String(holder), '--mount', ...(who === 'user' ? ['--user', '--preserve-credentials'] : [])]
+  const enter = [
+    '--target',
+    String(holder),
+    '--mount',
+    ...(who === 'user' ? ['--user', '--preserve-credentials'] : []),
+  ]
   const child = spawn('nsenter', [...enter, 'sh', '-c', loop], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   let n = 0

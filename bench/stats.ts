@@ -15,7 +15,11 @@ export function summarize(samples: number[]): Summary {
 }
 
 /** Runs both in turn, A B A B …, after one round that is not counted; milliseconds each. */
-export async function pairwise(rounds: number, a: () => Promise<unknown>, b: () => Promise<unknown>): Promise<[Summary, Summary]> {
+export async function pairwise(
+  rounds: number,
+  a: () => Promise<unknown>,
+  b: () => Promise<unknown>,
+): Promise<[Summary, Summary]> {
   const [first, second]: [number[], number[]] = [[], []]
   for (let round = -1; round < rounds; round++) {
     const times = [await time(a), await time(b)]

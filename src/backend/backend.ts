@@ -37,7 +37,9 @@ export interface Backend {
   /** Ends the sandbox, whatever its state, and removes what it had on this machine. Repeatable. */
   stop: (id: string, sandbox: SandboxRecord | null) => Promise<void>
   /** What of the asked limits can be enforced here. */
-  limits: (asked: { vcpu_count?: number | undefined; mem_mib?: number | undefined; pids_limit?: number | undefined }) => Promise<
-    Workspace['limits']
-  >
+  limits: (asked: {
+    vcpu_count?: number | undefined
+    mem_mib?: number | undefined
+    pids_limit?: number | undefined
+  }) => Promise<Workspace['limits']>
 }

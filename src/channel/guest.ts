@@ -46,15 +46,28 @@ export function guest(dial: () => Socket): Guest {
   const bulk = wire({ dial, streamWindow: 8 * MIB, connectionWindow: 32 * MIB })
   const job = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`
 
-  async function ask<T extends z.ZodType>(schema: T, request: Partial<WireRequest> & { path: string }): Promise<z.output<T>> {
-    const answer = await control.request({ method: 'GET', timeoutMs: SLACK_MS, maxBytes: 8 * MIB, ...request })
+  async function ask<T extends z.ZodType>(
+    schema: T,
+    request: Partial<WireRequest> & { path: string },
+  ): Promise<z.output<T>> {
+    const answer = await control.request({
+      method: 'GET',
+      timeoutMs: SLACK_MS,
+      maxBytes: 8 * MIB,
+      ...request,
+    })
     if (answer.status !== 200) throw refused(answer)
     return checked(schema, answer.body)
   }
 
   return {
     async hello() {
-      const answer = await control.request({ method: 'GET', path: '/v1/hello', timeoutMs: SLACK_MS, maxBytes: 65_536 })
+      const answer = await control.request({
+        method: 'GET',
+        path: '/v1/hello',
+        timeoutMs: SLACK_MS,
+        maxBytes: 65_536,
+      })
       if (answer.status !== 200) throw refused(answer)
     },
     start: (spec, waitMs, inline) =>
@@ -86,7 +99,8 @@ export function guest(dial: () => Socket): Guest {
       const path = `${job(id)}/stdin?eof=${eof ? 1 : 0}`
       return (await ask(written, { method: 'POST', path, body: data })).written
     },
-    signal: (id, signal) => ask(jobStatus, { method: 'POST', path: `${job(id)}/signal`, body: JSON.stringify({ signal }) }),
+    signal: (id, signal) =>
+      ask(jobStatus, { method: 'POST', path: `${job(id)}/signal`, body: JSON.stringify({ signal }) }),
     kill: (id, graceMs) =>
       ask(jobStatus, {
         method: 'POST',
@@ -95,7 +109,12 @@ export function guest(dial: () => Socket): Guest {
         timeoutMs: graceMs + SLACK_MS,
       }),
     async forget(id) {
-      const answer = await control.request({ method: 'DELETE', path: job(id), timeoutMs: SLACK_MS, maxBytes: 65_536 })
+      const answer = await control.request({
+        method: 'DELETE',
+        path: job(id),
+        timeoutMs: SLACK_MS,
+        maxBytes: 65_536,
+      })
       if (answer.status >= 300) throw refused(answer)
     },
     close() {

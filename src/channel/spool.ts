@@ -78,8 +78,9 @@ function reader(fd: number): Spool {
         const from = Math.max(cursor, start)
         const bytes = Math.min(into.length, end - from, cap - (from % cap))
         if (bytes <= 0) return { bytes: 0, at: 0, from, end, eof }
-        if (readSync(fd, into, 0, bytes, HEADER_BYTES + (from % cap)) !== bytes) throw lied('it is shorter than its header says')
-        // The writer moves `start` before it overwrites: what lies below it now may be torn.
+        if (readSync(fd, into, 0, bytes, HEADER_BYTES + (from % cap)) !== bytes)
+          throw lied('it is shorter than its header says')
+          // The writer moves `start` before it overwrites: what lies below it now may be torn.
         ;({ start, end, eof } = look())
         const torn = Math.max(0, start - from)
         if (torn < bytes) return { bytes: bytes - torn, at: torn, from: from + torn, end, eof }

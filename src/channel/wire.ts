@@ -50,7 +50,11 @@ export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wir
   return {
     request({ method, path, body, timeoutMs, maxBytes }) {
       return new Promise((resolve, reject) => {
-        const stream = open().request({ ':method': method, ':path': path, 'content-type': 'application/json' })
+        const stream = open().request({
+          ':method': method,
+          ':path': path,
+          'content-type': 'application/json',
+        })
         const parts: Buffer[] = []
         let size = 0
         let headers: IncomingHttpHeaders & { ':status'?: number | undefined } = {}

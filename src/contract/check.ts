@@ -15,7 +15,10 @@ export function checkInput(name: OperationName, input: unknown): unknown {
 export function checkOutput(name: OperationName, output: unknown): unknown {
   const result = OPERATIONS[name].output.safeParse(output)
   if (result.success) return result.data
-  throw new PyroError('internal', `${name} answered against its contract: ${describeIssue(result.error.issues[0]!, [])}`)
+  throw new PyroError(
+    'internal',
+    `${name} answered against its contract: ${describeIssue(result.error.issues[0]!, [])}`,
+  )
 }
 
 type Issue = z.core.$ZodIssue
@@ -24,7 +27,8 @@ function describeIssue(issue: Issue, fields: string[]): string {
   const at = issue.path.map(String).join('.')
   if (issue.code === 'unrecognized_keys') {
     const unknown = issue.keys.map((key) => JSON.stringify(key)).join(', ')
-    const allowed = at !== '' ? '' : fields.length === 0 ? ' It takes no fields.' : ` Allowed: ${fields.join(', ')}.`
+    const allowed =
+      at !== '' ? '' : fields.length === 0 ? ' It takes no fields.' : ` Allowed: ${fields.join(', ')}.`
     return `Unknown field ${unknown}${at === '' ? '' : ` in ${at}`}.${allowed}`
   }
   if (issue.code === 'invalid_union') return inField(at, unionMessage(issue))
@@ -37,9 +41,12 @@ const inField = (at: string, message: string) => `${at === '' ? 'The input' : at
 
 /** Of a union, the branch whose type was meant; else what every branch wants. */
 function unionMessage(issue: Extract<Issue, { code: 'invalid_union' }>): string {
-  const meant = issue.errors.find((branch) => branch.some((inner) => inner.code !== 'invalid_type' || inner.path.length > 0))
+  const meant = issue.errors.find((branch) =>
+    branch.some((inner) => inner.code !== 'invalid_type' || inner.path.length > 0),
+  )
   const first = meant?.[0]
-  if (first !== undefined) return first.path.length > 0 ? `${first.path.join('.')}: ${first.message}` : first.message
+  if (first !== undefined)
+    return first.path.length > 0 ? `${first.path.join('.')}: ${first.message}` : first.message
   return `must be ${issue.errors.map((branch) => expectedOf(branch[0]!)).join(' or ')}`
 }
 
@@ -49,5 +56,11 @@ function isMissing(issue: Issue): boolean {
 
 function expectedOf(issue: Issue): string {
   const expected = 'expected' in issue ? String(issue.expected) : 'valid'
-  return expected === 'array' ? 'a list' : expected === 'int' ? 'a whole number' : /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`
+  return expected === 'array'
+    ? 'a list'
+    : expected === 'int'
+      ? 'a whole number'
+      : /^[aeiou]/.test(expected)
+        ? `an ${expected}`
+        : `a ${expected}`
 }

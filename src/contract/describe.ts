@@ -50,14 +50,21 @@ export function describe(): OperationDescription[] {
 
 function describeOperation(operation: Operation): OperationDescription {
   const { name, command, tool, summary, description, effects, cli } = operation
-  const schema = z.toJSONSchema(operation.input, { io: 'input' }) as { properties: Record<string, Property>; required?: string[] }
+  const schema = z.toJSONSchema(operation.input, { io: 'input' }) as {
+    properties: Record<string, Property>
+    required?: string[]
+  }
   const fields = Object.entries(schema.properties).map(([field, property]) => ({
     ...describeField(field, property),
     flag: cli.flags?.[field] ?? field.replaceAll('_', '-'),
     required: schema.required?.includes(field) === true,
   }))
   const positionals = cli.positionals ?? []
-  const apart = new Set([...positionals, ...(cli.hidden ?? []), ...(cli.rest === undefined ? [] : [cli.rest])])
+  const apart = new Set([
+    ...positionals,
+    ...(cli.hidden ?? []),
+    ...(cli.rest === undefined ? [] : [cli.rest]),
+  ])
   const named = (field: string) => fields.find((each) => each.field === field)!
   return {
     name: name as OperationName,

@@ -29,12 +29,19 @@ export const ERRORS = {
   job_not_found: { ...missing, meaning: 'The workspace has no job with this id.' },
   path_not_found: { ...missing, meaning: 'Nothing exists at the path inside the workspace.' },
   seed_not_found: { ...missing, meaning: 'The seed path does not exist on this machine.' },
-  output_parent_missing: { ...missing, meaning: 'The folder that would hold the exported file does not exist.' },
+  output_parent_missing: {
+    ...missing,
+    meaning: 'The folder that would hold the exported file does not exist.',
+  },
   name_taken: { ...conflict, meaning: 'Another workspace has this name.' },
   wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
   output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
   stdin_closed: { ...conflict, meaning: 'The job takes no more input.' },
-  too_many_jobs: { ...conflict, retryable: true, meaning: 'The workspace runs as many commands at a time as it can.' },
+  too_many_jobs: {
+    ...conflict,
+    retryable: true,
+    meaning: 'The workspace runs as many commands at a time as it can.',
+  },
   job_running: { ...conflict, meaning: 'The job has not ended.' },
   seed_not_directory: { ...refused, meaning: 'The seed path is not a directory.' },
   seed_overlap: { ...refused, meaning: "The seed path contains, or lies in, Pyro's own state." },
@@ -45,21 +52,50 @@ export const ERRORS = {
   cwd_not_found: { ...refused, meaning: 'The working directory does not exist inside the workspace.' },
   user_not_found: { ...refused, meaning: 'The workspace has no such user.' },
   not_supported: { ...refused, meaning: 'This backend or environment does not offer that.' },
-  home_unsuitable: { ...unavailable, meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.' },
+  home_unsuitable: {
+    ...unavailable,
+    meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',
+  },
   runtime_missing: { ...unavailable, meaning: 'No usable OCI runtime was found.' },
-  runtime_failed: { ...unavailable, retryable: true, meaning: 'The OCI runtime could not start the sandbox.' },
-  subids_missing: { ...unavailable, meaning: 'This user has no subordinate ids, or newuidmap is not installed.' },
+  runtime_failed: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The OCI runtime could not start the sandbox.',
+  },
+  subids_missing: {
+    ...unavailable,
+    meaning: 'This user has no subordinate ids, or newuidmap is not installed.',
+  },
   userns_denied: { ...unavailable, meaning: 'This machine does not let this user create a user namespace.' },
   native_missing: { ...unavailable, meaning: 'The native binary is missing or does not match.' },
   disk_full: { ...unavailable, exit: 7, http: 507, meaning: 'The disk is full; what had begun was undone.' },
   guest_unreachable: { ...unavailable, retryable: true, meaning: 'The sandbox does not answer.' },
-  engine_unreachable: { ...unavailable, retryable: true, meaning: 'The engine could not be started or reached.' },
+  engine_unreachable: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The engine could not be started or reached.',
+  },
   engine_stopping: { ...unavailable, retryable: true, meaning: 'The engine is stopping.' },
   engine_busy: { ...unavailable, meaning: 'Workspaces are running, so the engine was not stopped.' },
-  cancelled: { exit: 130, http: 499, retryable: true, meaning: 'The caller went away or interrupted the call.' },
+  cancelled: {
+    exit: 130,
+    http: 499,
+    retryable: true,
+    meaning: 'The caller went away or interrupted the call.',
+  },
   timed_out: { exit: 124, http: 504, retryable: true, meaning: 'A step did not finish within its bound.' },
-  io_error: { exit: 70, http: 500, retryable: true, meaning: 'The operating system refused a file operation.' },
-  internal: { exit: 70, http: 500, retryable: false, meaning: 'A fault in Pyro itself; its log has the details.' },
+  io_error: {
+    exit: 70,
+    http: 500,
+    retryable: true,
+    meaning: 'The operating system refused a file operation.',
+  },
+  internal: {
+    exit: 70,
+    http: 500,
+    retryable: false,
+    meaning: 'A fault in Pyro itself; its log has the details.',
+  },
 } as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof ERRORS
@@ -107,8 +143,14 @@ export function toPyroError(thrown: unknown): PyroError {
   const error = thrown as { code?: unknown; errcode?: unknown; message?: unknown } | null
   const full = error?.code === 'ENOSPC' || error?.code === 'EDQUOT' || error?.errcode === 13
   const message = String(error?.message ?? thrown)
-  if (full) return new PyroError('disk_full', `The disk is full: ${message}`, { hint: 'Free some space and try again.', cause: thrown })
-  if (error?.code === 'EIO') return new PyroError('io_error', `Input/output error: ${message}`, { cause: thrown })
-  if (error?.code === 'ABORT_ERR') return new PyroError('cancelled', 'The call was cancelled.', { cause: thrown })
+  if (full)
+    return new PyroError('disk_full', `The disk is full: ${message}`, {
+      hint: 'Free some space and try again.',
+      cause: thrown,
+    })
+  if (error?.code === 'EIO')
+    return new PyroError('io_error', `Input/output error: ${message}`, { cause: thrown })
+  if (error?.code === 'ABORT_ERR')
+    return new PyroError('cancelled', 'The call was cancelled.', { cause: thrown })
   return new PyroError('internal', message, { hint: 'See engine.log in PYRO_HOME.', cause: thrown })
 }

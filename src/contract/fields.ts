@@ -2,11 +2,7 @@
 import { z } from 'zod'
 
 export const WORKSPACE_ID = /^ws-[0-9a-hjkmnp-tv-z]{10}$/
-export const workspaceRef = z
-  .string()
-  .min(1)
-  .max(64)
-  .describe('Workspace id, or its name.')
+export const workspaceRef = z.string().min(1).max(64).describe('Workspace id, or its name.')
 
 export const workspaceName = z
   .string()
@@ -14,7 +10,9 @@ export const workspaceName = z
   .refine((name) => !WORKSPACE_ID.test(name), 'must not look like a workspace id')
   .describe('Name, unique among workspaces; usable instead of the id.')
 
-const labelKey = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'letters, digits and "._/-", 63 at most')
+const labelKey = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'letters, digits and "._/-", 63 at most')
 export const labels = z
   .record(labelKey, z.string().max(256))
   .refine((all) => Object.keys(all).length <= 64, '64 labels at most')
@@ -27,7 +25,11 @@ export const hostPath = z
   .max(4096)
   .refine((path) => path.startsWith('/') && !path.includes('\0'), 'must be an absolute path')
 
-const text = (most: number) => z.string().max(most).refine((value) => !value.includes('\0'), 'must hold no NUL')
+const text = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .refine((value) => !value.includes('\0'), 'must hold no NUL')
 
 export const environmentName = z.string().min(1).max(128).describe('Environment, e.g. "host"; see env list.')
 
@@ -44,9 +46,24 @@ export const cwd = text(4096)
   .describe('Working directory inside the workspace.')
 
 export const limits = {
-  vcpu_count: z.int().min(1).max(256).optional().describe('CPUs it may use. Default: those of this machine, 4 at most.'),
-  mem_mib: z.int().min(64).max(1_048_576).optional().describe('Memory limit in MiB. Default: half of this machine, 4096 at most.'),
-  pids_limit: z.int().min(16).max(131_072).optional().describe('Processes and threads at a time. Default: 4096.'),
+  vcpu_count: z
+    .int()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe('CPUs it may use. Default: those of this machine, 4 at most.'),
+  mem_mib: z
+    .int()
+    .min(64)
+    .max(1_048_576)
+    .optional()
+    .describe('Memory limit in MiB. Default: half of this machine, 4096 at most.'),
+  pids_limit: z
+    .int()
+    .min(16)
+    .max(131_072)
+    .optional()
+    .describe('Processes and threads at a time. Default: 4096.'),
 }
 
 export const waitMs = z.int().min(0).max(45_000)
@@ -99,7 +116,9 @@ export const workspace = z.object({
     files: z.int(),
     bytes: z.int(),
     skipped_count: z.int(),
-    skipped: z.array(z.object({ path: z.string(), reason: z.string() })).describe('What could not be read, 200 at most.'),
+    skipped: z
+      .array(z.object({ path: z.string(), reason: z.string() }))
+      .describe('What could not be read, 200 at most.'),
   }),
   created_at: instant,
   last_activity_at: instant,
@@ -116,7 +135,9 @@ export const job = z.object({
   sequence: z.int().describe('Place in the history of the workspace, from 1.'),
   command: z.union([z.string(), z.array(z.string())]),
   cwd: z.string(),
-  state: z.enum(['running', 'exited', 'lost']).describe('lost: the sandbox ended before its result was known.'),
+  state: z
+    .enum(['running', 'exited', 'lost'])
+    .describe('lost: the sandbox ended before its result was known.'),
   exit_code: z.int().nullable(),
   signal: z.string().nullable().describe('Signal that ended it, e.g. SIGKILL.'),
   timed_out: z.boolean(),
@@ -147,8 +168,15 @@ export const commandFields = {
   timeout_seconds: timeoutSeconds,
   stdin: z.string().max(1_048_576).optional().describe('Text given to its standard input.'),
   stdin_open: z.boolean().default(false).describe('Keep standard input open for workspace_job_write.'),
-  wait_ms: waitMs.default(45_000).describe('Answer after so many milliseconds even if it still runs (state "running").'),
-  max_output_bytes: z.int().min(0).max(1_048_576).default(65_536).describe('Most bytes of each stream in the answer.'),
+  wait_ms: waitMs
+    .default(45_000)
+    .describe('Answer after so many milliseconds even if it still runs (state "running").'),
+  max_output_bytes: z
+    .int()
+    .min(0)
+    .max(1_048_576)
+    .default(65_536)
+    .describe('Most bytes of each stream in the answer.'),
   spool_bytes: z
     .int()
     .min(65_536)
@@ -158,5 +186,7 @@ export const commandFields = {
   attach: z
     .boolean()
     .default(false)
-    .describe('The caller will read the output as it comes: while it does, the command waits rather than lose output.'),
+    .describe(
+      'The caller will read the output as it comes: while it does, the command waits rather than lose output.',
+    ),
 }

@@ -4,16 +4,33 @@ import { join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
 import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { sandboxOwner } from '../hand/index.ts'
-import { type Identity, identity, type LayerPaths, layerPaths, MAX_SLOTS, mountRoot, mountWorkspace, stagePaths } from '../layer/stack.ts'
+import {
+  type Identity,
+  identity,
+  type LayerPaths,
+  layerPaths,
+  MAX_SLOTS,
+  mountRoot,
+  mountWorkspace,
+  stagePaths,
+} from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
 import { destroy } from './destroy.ts'
-import { type Engine } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 
 const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
-const EMPTY_SEED = { origin_kind: 'empty', origin_ref: null, head: null, files: 0, bytes: 0, skipped_count: 0, skipped: [] } as const
+const EMPTY_SEED = {
+  origin_kind: 'empty',
+  origin_ref: null,
+  head: null,
+  files: 0,
+  bytes: 0,
+  skipped_count: 0,
+  skipped: [],
+} as const
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -21,7 +38,11 @@ type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
  * Costs a copy of the seed beside one start: the sandbox starts without its /workspace and receives it. On any failure
  * everything that had begun is undone.
  */
-export async function createWorkspace(engine: Engine, input: Input, context: CallContext): Promise<WorkspaceRow> {
+export async function createWorkspace(
+  engine: Engine,
+  input: Input,
+  context: CallContext,
+): Promise<WorkspaceRow> {
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
   const info = await engine.hand.info()
@@ -68,10 +89,8 @@ export async function createWorkspace(engine: Engine, input: Input, context: Cal
           return sandbox
         },
       )
-      await Promise.all([
-        engine.backend.attach(sandbox, stage.workspace, '/workspace'),
-        engine.guests.of(row.id).hello(),
-      ])
+      greet(engine, row.id)
+      await engine.backend.attach(sandbox, stage.workspace, '/workspace')
       context.signal.throwIfAborted()
       engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
       engine.log('workspace.created', { workspace: row.id })
@@ -85,10 +104,22 @@ export async function createWorkspace(engine: Engine, input: Input, context: Cal
   })
 }
 
+/**
+ * Opens the channel while the agent is still starting: its socket takes connections already, and the first command waits
+ * there for it. An agent that never serves is found by that command, one that ended by the next look at the workspace.
+ */
+function greet(engine: Engine, id: string): void {
+  engine.guests
+    .of(id)
+    .hello()
+    .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
+}
+
 function insertRow(engine: Engine, input: Input, limits: WorkspaceRow['limits']): WorkspaceRow {
   refuseTakenName(engine, input.name)
   const slot = engine.workspaces.freeSlot()
-  if (slot > MAX_SLOTS) throw new PyroError('not_supported', `There are already ${MAX_SLOTS} workspaces in this PYRO_HOME.`)
+  if (slot > MAX_SLOTS)
+    throw new PyroError('not_supported', `There are already ${MAX_SLOTS} workspaces in this PYRO_HOME.`)
   const now = Date.now()
   const row: WorkspaceRow = {
     id: newWorkspaceId(),
@@ -127,7 +158,10 @@ async function laySeed(
   const seeded = await engine.hand.call(
     'seed',
     { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED },
-    { signal, onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }) },
+    {
+      signal,
+      onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }),
+    },
   )
   return {
     origin_kind: seeded.kind,

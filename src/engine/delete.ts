@@ -32,7 +32,10 @@ export async function finishDelete(engine: Engine, row: WorkspaceRow): Promise<v
 }
 
 async function changeReport(engine: Engine, row: WorkspaceRow): Promise<Report> {
-  const none: Report = { changes: { added: 0, modified: 0, deleted: 0 }, never_exported: { count: 0, entries: [], truncated: false } }
+  const none: Report = {
+    changes: { added: 0, modified: 0, deleted: 0 },
+    never_exported: { count: 0, entries: [], truncated: false },
+  }
   try {
     const seeded = row.seed.origin_kind !== 'empty'
     const found = await workspaceChanges(engine.hand.call, layerPaths(engine.home, row.id), seeded, EXAMINED)
@@ -57,6 +60,7 @@ export function wasExported(entry: Change, exports: ExportRow[]): boolean {
   if (entry.change === 'deleted') return exports.some(({ path }) => path === '.')
   return exports.some(
     ({ path, started_at }) =>
-      started_at > entry.changed_at_ms && (path === '.' || entry.path === path || entry.path.startsWith(`${path}/`)),
+      started_at > entry.changed_at_ms &&
+      (path === '.' || entry.path === path || entry.path.startsWith(`${path}/`)),
   )
 }

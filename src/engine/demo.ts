@@ -12,13 +12,21 @@ import { readJob } from './jobs.ts'
 
 type Steps = OutputOf<'demo'>['steps']
 
-export async function demo(engine: Engine, input: CheckedInputOf<'demo'>, context: CallContext): Promise<OutputOf<'demo'>> {
+export async function demo(
+  engine: Engine,
+  input: CheckedInputOf<'demo'>,
+  context: CallContext,
+): Promise<OutputOf<'demo'>> {
   const steps: Steps = []
   const step = async <T>(name: string, work: () => Promise<T>, detail: (result: T) => string): Promise<T> => {
     context.progress({ kind: 'step', text: name })
     const from = performance.now()
     const result = await work()
-    steps.push({ name, detail: detail(result), duration_ms: Math.round((performance.now() - from) * 10) / 10 })
+    steps.push({
+      name,
+      detail: detail(result),
+      duration_ms: Math.round((performance.now() - from) * 10) / 10,
+    })
     return result
   }
 
@@ -39,7 +47,8 @@ export async function demo(engine: Engine, input: CheckedInputOf<'demo'>, contex
       const output_path = input.output_path ?? join(scratch!, 'exported')
       await step(
         'export',
-        () => exportPath(engine, { workspace_id: id, path: input.path, output_path, overwrite: false }, context),
+        () =>
+          exportPath(engine, { workspace_id: id, path: input.path, output_path, overwrite: false }, context),
         (done) => `${done.path}: ${done.bytes} bytes${scratch ? '' : ` to ${output_path}`}`,
       )
     } finally {
@@ -48,7 +57,8 @@ export async function demo(engine: Engine, input: CheckedInputOf<'demo'>, contex
     await step(
       'delete',
       () => deleteWorkspace(engine, id),
-      (gone) => `${gone.changes.added} added, ${gone.changes.modified} modified, ${gone.never_exported.count} never exported`,
+      (gone) =>
+        `${gone.changes.added} added, ${gone.changes.modified} modified, ${gone.never_exported.count} never exported`,
     )
     return { ok: exit === 0, workspace_id: id, exit_code: exit, steps }
   } catch (error) {
@@ -58,7 +68,12 @@ export async function demo(engine: Engine, input: CheckedInputOf<'demo'>, contex
 }
 
 /** Runs a command and passes its output on as it comes. */
-async function follow(engine: Engine, id: string, command: string | string[], { signal, progress }: CallContext): Promise<number | null> {
+async function follow(
+  engine: Engine,
+  id: string,
+  command: string | string[],
+  { signal, progress }: CallContext,
+): Promise<number | null> {
   const started = await exec(engine, {
     workspace_id: id,
     command,

@@ -3,7 +3,11 @@ import { layerPaths, stagePaths } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
 
-export async function destroy(engine: Engine, row: WorkspaceRow, stopped: () => void = () => {}): Promise<void> {
+export async function destroy(
+  engine: Engine,
+  row: WorkspaceRow,
+  stopped: () => void = () => {},
+): Promise<void> {
   engine.guests.drop(row.id)
   await engine.backend.stop(row.id, row.sandbox)
   stopped()

@@ -9,7 +9,11 @@ import { exec } from './exec.ts'
 
 type Check = OutputOf<'doctor'>['checks'][number]
 
-export async function doctor(engine: Engine, environment: string, context: CallContext): Promise<OutputOf<'doctor'>> {
+export async function doctor(
+  engine: Engine,
+  environment: string,
+  context: CallContext,
+): Promise<OutputOf<'doctor'>> {
   const checks: Check[] = []
   const check = async (name: string, work: () => Promise<Omit<Check, 'name'>>) => {
     context.progress({ kind: 'step', text: name })
@@ -17,7 +21,12 @@ export async function doctor(engine: Engine, environment: string, context: CallC
       checks.push({ name, ...(await work()) })
     } catch (thrown) {
       const error = toPyroError(thrown)
-      checks.push({ name, status: 'failed', message: `${error.code}: ${error.message}`, hint: error.hint ?? null })
+      checks.push({
+        name,
+        status: 'failed',
+        message: `${error.code}: ${error.message}`,
+        hint: error.hint ?? null,
+      })
     }
     return checks.at(-1)!.status !== 'failed'
   }
@@ -25,13 +34,20 @@ export async function doctor(engine: Engine, environment: string, context: CallC
 
   const holder = await check('namespaces', async () => {
     const info = await engine.hand.info()
-    return fine(info.mode === 'root' ? 'engine runs as root; each sandbox has a range of ids of its own' : 'ordinary user; sandboxes share its subordinate ids')
+    return fine(
+      info.mode === 'root'
+        ? 'engine runs as root; each sandbox has a range of ids of its own'
+        : 'ordinary user; sandboxes share its subordinate ids',
+    )
   })
   if (holder) {
     await check('home', async () => {
       const probe = await engine.hand.call('probe_fs', { path: engine.home })
       const free = `${Math.round(probe.free_bytes / 2 ** 30)} GiB free`
-      if (probe.overlay) return fine(`${engine.home} on ${probe.type}, ${free}, ${probe.reflink ? 'with' : 'without'} reflinks`)
+      if (probe.overlay)
+        return fine(
+          `${engine.home} on ${probe.type}, ${free}, ${probe.reflink ? 'with' : 'without'} reflinks`,
+        )
       return {
         status: 'failed' as const,
         message: `${engine.home} on ${probe.type} cannot hold overlay layers${probe.reason ? `: ${probe.reason}` : ''}`,
@@ -58,7 +74,11 @@ export async function doctor(engine: Engine, environment: string, context: CallC
 }
 
 /** A workspace from its creation to its end, with one command in it. */
-async function tryWorkspace(engine: Engine, environment: string, context: CallContext): Promise<Omit<Check, 'name'>> {
+async function tryWorkspace(
+  engine: Engine,
+  environment: string,
+  context: CallContext,
+): Promise<Omit<Check, 'name'>> {
   const from = performance.now()
   const row = await createWorkspace(engine, { environment, labels: {}, ephemeral: true }, context)
   try {
@@ -76,7 +96,11 @@ async function tryWorkspace(engine: Engine, environment: string, context: CallCo
     })
     const took = `created, ran a command and answered in ${Math.round(performance.now() - from)} ms with ${row.sandbox?.runtime}`
     if (result.exit_code === 0) return { status: 'ok', message: took, hint: null }
-    return { status: 'failed', message: `"true" ended with exit code ${result.exit_code}: ${result.stderr}`, hint: null }
+    return {
+      status: 'failed',
+      message: `"true" ended with exit code ${result.exit_code}: ${result.stderr}`,
+      hint: null,
+    }
   } finally {
     await deleteWorkspace(engine, row.id)
   }

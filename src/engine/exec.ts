@@ -33,7 +33,15 @@ function insertJob(engine: Engine, workspace: string, input: Input): JobRow<JobS
   const sequence = engine.jobs.nextSequence(workspace)
   const { command, cwd } = input
   const now = Date.now()
-  const row = { workspace_id: workspace, sequence, id: `job-${sequence}`, command, cwd, state: 'running' as const, started_at: now }
+  const row = {
+    workspace_id: workspace,
+    sequence,
+    id: `job-${sequence}`,
+    command,
+    cwd,
+    state: 'running' as const,
+    started_at: now,
+  }
   engine.jobs.insert(row)
   engine.workspaces.touch(workspace, now)
   return { ...row, status: null }

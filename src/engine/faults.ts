@@ -41,7 +41,9 @@ export function parseFaults(setting: string | undefined): Faults {
   if (!setting) return { before: () => {}, after: () => {} }
   const [name, kind] = setting.split(':') as [FaultPoint, Kind]
   if (!FAULT_POINTS.includes(name) || !['kill', 'enospc', 'eio'].includes(kind))
-    throw new Error(`PYRO_FAULT=${setting}: expected name:kill|enospc|eio with one of ${FAULT_POINTS.join(', ')}`)
+    throw new Error(
+      `PYRO_FAULT=${setting}: expected name:kill|enospc|eio with one of ${FAULT_POINTS.join(', ')}`,
+    )
   return {
     before(point) {
       if (point !== name || kind === 'kill') return

@@ -20,7 +20,13 @@ export function handlers(engine: Engine): Handlers {
     const info = await engine.hand.info()
     return identity(info.mode, 0, sandboxOwner(info).size).sealed
   }
-  const summary = ({ name, description, backends, state, reason }: Awaited<ReturnType<Handlers['env_inspect']>>) => ({
+  const summary = ({
+    name,
+    description,
+    backends,
+    state,
+    reason,
+  }: Awaited<ReturnType<Handlers['env_inspect']>>) => ({
     name,
     description,
     backends,
@@ -32,22 +38,27 @@ export function handlers(engine: Engine): Handlers {
   return {
     env_list: async () => {
       const who = await owner()
-      return { environments: engine.environments.list().map((environment) => summary(environment.describe(who))) }
+      return {
+        environments: engine.environments.list().map((environment) => summary(environment.describe(who))),
+      }
     },
     env_inspect: async ({ environment }) => engine.environments.require(environment).describe(await owner()),
     run: (input, context) => run(engine, input, context),
-    workspace_create: async (input, context) => workspaceView(engine, await createWorkspace(engine, input, context)),
+    workspace_create: async (input, context) =>
+      workspaceView(engine, await createWorkspace(engine, input, context)),
     workspace_list: async ({ labels }) => {
       const asked = Object.entries(labels)
       const chosen = rows().filter((row) => asked.every(([key, value]) => row.labels[key] === value))
       return { workspaces: chosen.map((row) => workspaceView(engine, row)) }
     },
-    workspace_status: async ({ workspace_id }) => workspaceView(engine, requireWorkspace(engine, workspace_id)),
+    workspace_status: async ({ workspace_id }) =>
+      workspaceView(engine, requireWorkspace(engine, workspace_id)),
     workspace_update: async (input) => workspaceView(engine, await updateWorkspace(engine, input)),
     workspace_exec: (input) => exec(engine, input),
     workspace_job_read: async (input) => {
       const read = await readJob(engine, input)
-      if (readToEnd(read) && engine.workspaces.find(read.workspace_id)?.ephemeral) deleteLater(engine, read.workspace_id, 1000)
+      if (readToEnd(read) && engine.workspaces.find(read.workspace_id)?.ephemeral)
+        deleteLater(engine, read.workspace_id, 1000)
       return read
     },
     workspace_job_list: async (input) => listJobs(engine, input),

@@ -35,7 +35,13 @@ export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'wo
   const chunk = (stream: StreamName, read: OutputText) => {
     refuseBeyond(stream, cursors[stream], read.end)
     return input.max_bytes === 0
-      ? { ...streamChunk(cursors[stream], { ...read, data: Buffer.alloc(0), from: Math.max(cursors[stream], read.from) }) }
+      ? {
+          ...streamChunk(cursors[stream], {
+            ...read,
+            data: Buffer.alloc(0),
+            from: Math.max(cursors[stream], read.from),
+          }),
+        }
       : streamChunk(cursors[stream], read)
   }
   return {
@@ -54,21 +60,34 @@ export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'wo
   function part(stream: StreamName): Promise<OutputText> | OutputText {
     const at = status?.[stream] ?? (live ? row.status?.[stream] : undefined)
     const cursor = cursors[stream]
-    if (at === undefined) return spooled(engine, workspace.id, row.id, stream, cursor, Math.max(1, input.max_bytes))
-    if (input.max_bytes === 0 || cursor >= at.end) return { data: Buffer.alloc(0), from: Math.max(cursor, at.start), end: at.end, eof: at.eof }
+    if (at === undefined)
+      return spooled(engine, workspace.id, row.id, stream, cursor, Math.max(1, input.max_bytes))
+    if (input.max_bytes === 0 || cursor >= at.end)
+      return { data: Buffer.alloc(0), from: Math.max(cursor, at.start), end: at.end, eof: at.eof }
     return engine.guests.of(workspace.id).output(row.id, stream, cursor, input.max_bytes)
   }
 }
 
 function refuseBeyond(stream: StreamName, cursor: number, end: number): void {
   if (cursor > end)
-    throw new PyroError('bad_cursor', `The ${stream} cursor ${cursor} is beyond the end of the stream, ${end}.`, {
-      hint: 'Go on from a cursor that an earlier answer gave.',
-    })
+    throw new PyroError(
+      'bad_cursor',
+      `The ${stream} cursor ${cursor} is beyond the end of the stream, ${end}.`,
+      {
+        hint: 'Go on from a cursor that an earlier answer gave.',
+      },
+    )
 }
 
 /** Output as the spool files on this machine have it: what is left when the sandbox is gone. */
-async function spooled(engine: Engine, workspace: string, job: string, stream: StreamName, cursor: number, max: number): Promise<OutputText> {
+async function spooled(
+  engine: Engine,
+  workspace: string,
+  job: string,
+  stream: StreamName,
+  cursor: number,
+  max: number,
+): Promise<OutputText> {
   const file = join(layerPaths(engine.home, workspace).spool, `${job}.${stream === 'stdout' ? 'out' : 'err'}`)
   const read = readSpool(file, cursor, max)
   return read === null ? { data: Buffer.alloc(0), from: cursor, end: 0, eof: true } : { ...read, eof: true }
@@ -102,22 +121,39 @@ export async function killJob(engine: Engine, input: CheckedInputOf<'workspace_j
   return jobView(engine, row, status)
 }
 
-export function listJobs(engine: Engine, input: CheckedInputOf<'workspace_job_list'>): OutputOf<'workspace_job_list'> {
+export function listJobs(
+  engine: Engine,
+  input: CheckedInputOf<'workspace_job_list'>,
+): OutputOf<'workspace_job_list'> {
   const { id } = requireWorkspace(engine, input.workspace_id)
-  const rows = input.running ? engine.jobs.running(id).slice(0, input.limit) : engine.jobs.list(id, input.limit)
+  const rows = input.running
+    ? engine.jobs.running(id).slice(0, input.limit)
+    : engine.jobs.list(id, input.limit)
   return { workspace_id: id, jobs: rows.map((row) => jobView(engine, row)) }
 }
 
 /** The last commands in order, each with the end of its output. */
-export async function logs(engine: Engine, input: CheckedInputOf<'workspace_logs'>): Promise<OutputOf<'workspace_logs'>> {
+export async function logs(
+  engine: Engine,
+  input: CheckedInputOf<'workspace_logs'>,
+): Promise<OutputOf<'workspace_logs'>> {
   const { id } = requireWorkspace(engine, input.workspace_id)
   const rows = engine.jobs.list(id, input.limit).reverse()
   const tail = async (job: string, stream: StreamName): Promise<OutputText> => {
     const { end } = await spooled(engine, id, job, stream, 0, 1)
-    const read = await spooled(engine, id, job, stream, Math.max(0, end - input.max_output_bytes), Math.max(1, input.max_output_bytes))
+    const read = await spooled(
+      engine,
+      id,
+      job,
+      stream,
+      Math.max(0, end - input.max_output_bytes),
+      Math.max(1, input.max_output_bytes),
+    )
     return { ...read, end: read.from + read.data.length }
   }
-  const entries = rows.map(async (row) => execView(jobView(engine, row), await tail(row.id, 'stdout'), await tail(row.id, 'stderr')))
+  const entries = rows.map(async (row) =>
+    execView(jobView(engine, row), await tail(row.id, 'stdout'), await tail(row.id, 'stderr')),
+  )
   return { workspace_id: id, entries: await Promise.all(entries) }
 }
 

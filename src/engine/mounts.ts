@@ -15,9 +15,16 @@ export async function ensureMounted(engine: Engine, row: WorkspaceRow): Promise<
   const who = identity(info.mode, row.slot, sandboxOwner(info).size)
   const { workspace } = stagePaths(info.stage, row.id)
   try {
-    await mountWorkspace(engine.hand.call, layerPaths(engine.home, row.id), workspace, row.seed.origin_kind !== 'empty', who)
+    await mountWorkspace(
+      engine.hand.call,
+      layerPaths(engine.home, row.id),
+      workspace,
+      row.seed.origin_kind !== 'empty',
+      who,
+    )
   } catch (error) {
-    const already = error instanceof PyroError && (error.cause as { code?: string } | undefined)?.code === 'already_mounted'
+    const already =
+      error instanceof PyroError && (error.cause as { code?: string } | undefined)?.code === 'already_mounted'
     if (!already) throw error
   }
 }

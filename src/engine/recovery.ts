@@ -16,9 +16,11 @@ import { noticeEnd } from './workspaces.ts'
 export function recover(engine: Engine): Promise<void>[] {
   engine.exports.forgetUnfinished()
   return engine.workspaces.list().map((row) =>
-    engine.queues.run(row.id, () => recoverOne(engine, row)).catch((error) => {
-      engine.log('recovery.failed', { workspace: row.id, state: row.state, error: String(error) })
-    }),
+    engine.queues
+      .run(row.id, () => recoverOne(engine, row))
+      .catch((error) => {
+        engine.log('recovery.failed', { workspace: row.id, state: row.state, error: String(error) })
+      }),
   )
 }
 

@@ -9,12 +9,19 @@ import { watchJob } from './watch.ts'
 /** How long an ephemeral workspace outlives its command when nobody reads the output to its end. */
 const LINGER_MS = 15 * 60_000
 
-export async function run(engine: Engine, input: CheckedInputOf<'run'>, context: CallContext): Promise<OutputOf<'run'>> {
+export async function run(
+  engine: Engine,
+  input: CheckedInputOf<'run'>,
+  context: CallContext,
+): Promise<OutputOf<'run'>> {
   const { environment, seed_path, vcpu_count, mem_mib, pids_limit, ...command } = input
   const given = { environment, seed_path, vcpu_count, mem_mib, pids_limit, labels: {}, ephemeral: true }
   const { id } = await createWorkspace(engine, given, context)
   try {
-    const result = await Promise.race([exec(engine, { ...command, stdin_open: false, workspace_id: id }), aborted(context.signal)])
+    const result = await Promise.race([
+      exec(engine, { ...command, stdin_open: false, workspace_id: id }),
+      aborted(context.signal),
+    ])
     const whole = result.stdout_stream.eof && result.stderr_stream.eof
     const over = result.state === 'exited' && (whole || !input.attach)
     if (over) await deleteWorkspace(engine, id)

@@ -17,13 +17,20 @@ export function mayBecome(from: State, to: State): boolean {
 }
 
 /** @throws wrong_state unless the workspace is in one of the states. */
-export function requireState(workspace: { id: string; state: State; reason: string | null }, ...allowed: State[]): void {
+export function requireState(
+  workspace: { id: string; state: State; reason: string | null },
+  ...allowed: State[]
+): void {
   if (allowed.includes(workspace.state)) return
   const why = workspace.reason ? ` (${workspace.reason})` : ''
-  throw new PyroError('wrong_state', `Workspace ${workspace.id} is ${workspace.state}${why}; this needs ${allowed.join(' or ')}.`, {
-    hint:
-      workspace.state === 'stopped' || workspace.state === 'failed'
-        ? 'Its files can still be exported; create a new workspace to go on working.'
-        : 'Wait for the operation that is under way.',
-  })
+  throw new PyroError(
+    'wrong_state',
+    `Workspace ${workspace.id} is ${workspace.state}${why}; this needs ${allowed.join(' or ')}.`,
+    {
+      hint:
+        workspace.state === 'stopped' || workspace.state === 'failed'
+          ? 'Its files can still be exported; create a new workspace to go on working.'
+          : 'Wait for the operation that is under way.',
+    },
+  )
 }

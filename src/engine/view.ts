@@ -62,7 +62,13 @@ export interface OutputText {
 export function execView(job: Job, stdout: OutputText, stderr: OutputText): ExecResult {
   const out = textPart(stdout)
   const err = textPart(stderr)
-  return { ...job, stdout: out.text, stderr: err.text, stdout_stream: out.position, stderr_stream: err.position }
+  return {
+    ...job,
+    stdout: out.text,
+    stderr: err.text,
+    stdout_stream: out.position,
+    stderr_stream: err.position,
+  }
 }
 
 function textPart({ data, from, end, eof }: OutputText) {

@@ -31,9 +31,12 @@ function forgetOldest(engine: Engine, { workspace_id, sequence }: JobRow<JobStat
   if (sequence <= KEPT_OUTPUTS) return
   const oldest = `job-${sequence - KEPT_OUTPUTS}`
   if (engine.jobs.find(workspace_id, oldest)?.state !== 'exited') return
-  engine.guests.of(workspace_id).forget(oldest).catch((error) => {
-    engine.log('job.not_forgotten', { workspace: workspace_id, job: oldest, error: String(error) })
-  })
+  engine.guests
+    .of(workspace_id)
+    .forget(oldest)
+    .catch((error) => {
+      engine.log('job.not_forgotten', { workspace: workspace_id, job: oldest, error: String(error) })
+    })
 }
 
 /** Resolves when the job's end is recorded, or its workspace is gone. */
@@ -51,7 +54,9 @@ export function watchJob(engine: Engine, row: JobRow<JobStatus>): Promise<void> 
 async function watch(engine: Engine, row: JobRow<JobStatus>): Promise<void> {
   while (engine.jobs.find(row.workspace_id, row.id)?.state === 'running') {
     try {
-      const status = await engine.guests.of(row.workspace_id).wait(row.id, ASK_MS, { stdout: FAR, stderr: FAR }, false)
+      const status = await engine.guests
+        .of(row.workspace_id)
+        .wait(row.id, ASK_MS, { stdout: FAR, stderr: FAR }, false)
       if (status.state === 'exited') return recordEnd(engine, row, status)
     } catch (error) {
       const workspace = engine.workspaces.find(row.workspace_id)

@@ -11,20 +11,46 @@ import type { Environment } from './environment.ts'
 const TREES = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
 const MASKED = ['/usr/local/etc']
 const ETC = [
-  'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'alternatives', 'ssl/certs', 'ssl/openssl.cnf', 'ca-certificates',
-  'ca-certificates.conf', 'nsswitch.conf', 'protocols', 'services', 'mime.types', 'localtime',
+  'ld.so.cache',
+  'ld.so.conf',
+  'ld.so.conf.d',
+  'alternatives',
+  'ssl/certs',
+  'ssl/openssl.cnf',
+  'ca-certificates',
+  'ca-certificates.conf',
+  'nsswitch.conf',
+  'protocols',
+  'services',
+  'mime.types',
+  'localtime',
 ].map((name) => `/etc/${name}`)
 
 const MADE = {
-  'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\npyro:x:1000:1000:pyro:/home/pyro:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
+  'etc/passwd':
+    'root:x:0:0:root:/root:/bin/sh\npyro:x:1000:1000:pyro:/home/pyro:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
   'etc/group': 'root:x:0:\ntty:x:5:\npyro:x:1000:\nnogroup:x:65534:\n',
   'etc/hosts': '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n',
   'etc/resolv.conf': '# A workspace has no network device.\n',
 }
 const FOLDERS: [string, number][] = [
-  ['dev', 0o755], ['etc', 0o755], ['home', 0o755], ['mnt', 0o755], ['opt', 0o755], ['proc', 0o555], ['root', 0o700], ['run', 0o755],
-  ['srv', 0o755], ['sys', 0o555], ['tmp', 0o1777], ['var', 0o755], ['var/cache', 0o755], ['var/lib', 0o755], ['var/log', 0o755],
-  ['var/tmp', 0o1777], ['workspace', 0o755],
+  ['dev', 0o755],
+  ['etc', 0o755],
+  ['home', 0o755],
+  ['mnt', 0o755],
+  ['opt', 0o755],
+  ['proc', 0o555],
+  ['root', 0o700],
+  ['run', 0o755],
+  ['srv', 0o755],
+  ['sys', 0o555],
+  ['tmp', 0o1777],
+  ['var', 0o755],
+  ['var/cache', 0o755],
+  ['var/lib', 0o755],
+  ['var/log', 0o755],
+  ['var/tmp', 0o1777],
+  ['workspace', 0o755],
 ]
 
 export interface HostEnvironmentOptions {
@@ -95,7 +121,9 @@ function isLink(path: string): boolean {
 
 /** Changes when something copied from this machine changes, or when this file lays things out differently. */
 function fingerprint(owner: Owner): string {
-  const hash = createHash('sha256').update(JSON.stringify([1, owner, MADE, FOLDERS, TREES.map((path) => existsSync(path) && isLink(path))]))
+  const hash = createHash('sha256').update(
+    JSON.stringify([1, owner, MADE, FOLDERS, TREES.map((path) => existsSync(path) && isLink(path))]),
+  )
   for (const path of ETC) {
     const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
     hash.update(`${path} ${stat?.mtimeNs} ${stat?.size}\n`)

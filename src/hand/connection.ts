@@ -67,11 +67,15 @@ export async function openHand(holderSocket: string, binary: string): Promise<Co
     try {
       answer = JSON.parse(line.toString()) as Answer
     } catch {
-      return fail('it sent a line that is not JSON')
+      fail('it sent a line that is not JSON')
+      return
     }
     const one = waiting.get(answer.id)
     if (one === undefined) return
-    if (answer.progress !== undefined) return one.onProgress?.(answer.progress)
+    if (answer.progress !== undefined) {
+      one.onProgress?.(answer.progress)
+      return
+    }
     waiting.delete(answer.id)
     if (answer.error === undefined) one.resolve(answer.result)
     else one.reject(handError(answer.error))
@@ -88,12 +92,13 @@ export async function openHand(holderSocket: string, binary: string): Promise<Co
         if (socket.destroyed) return reject(new PyroError('native_missing', "The host's file hand is gone."))
         const cancel = () => socket.write(`${JSON.stringify({ cancel: id })}\n`)
         signal?.addEventListener('abort', cancel, { once: true })
-        const done = () => signal?.removeEventListener('abort', cancel)
-        waiting.set(id, {
-          resolve: (result) => (done(), resolve(result)),
-          reject: (error) => (done(), reject(error)),
-          onProgress,
-        })
+        const afterwards =
+          <T>(settle: (value: T) => void) =>
+          (value: T) => {
+            signal?.removeEventListener('abort', cancel)
+            settle(value)
+          }
+        waiting.set(id, { resolve: afterwards(resolve), reject: afterwards(reject), onProgress })
         socket.write(`${JSON.stringify({ id, op, args })}\n`)
       })
     },

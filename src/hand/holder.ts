@@ -25,14 +25,21 @@ export async function startHolder({ binary, socket, info }: HolderFiles): Promis
   })
   child.unref()
   const failed = (message: string, cause?: unknown) =>
-    new PyroError('native_missing', message, { hint: 'Run scripts/bootstrap, or install the package again.', cause })
+    new PyroError('native_missing', message, {
+      hint: 'Run scripts/bootstrap, or install the package again.',
+      cause,
+    })
   try {
     const line = await new Promise<string>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new PyroError('timed_out', 'The holder did not start in time.')), START_MS)
-      child.once('error', (error) => reject(failed(`The native binary could not be run: ${error.message}`, error)))
+      const late = () => reject(new PyroError('timed_out', 'The holder did not start in time.'))
+      const timer = setTimeout(late, START_MS)
+      child.once('error', (error) =>
+        reject(failed(`The native binary could not be run: ${error.message}`, error)),
+      )
       const lines = createInterface({ input: child.stdout })
-      lines.once('line', (text) => (clearTimeout(timer), resolve(text)))
-      lines.once('close', () => (clearTimeout(timer), reject(failed('The holder ended without a word.'))))
+      lines.once('line', resolve)
+      lines.once('close', () => reject(failed('The holder ended without a word.')))
+      lines.once('close', () => clearTimeout(timer))
     })
     const { error } = JSON.parse(line) as { error?: { code: string; message: string; hint?: string } }
     if (error) {

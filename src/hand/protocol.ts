@@ -46,7 +46,10 @@ export interface HandOperations {
       stage: string
     },
   ]
-  probe_fs: [{ path: string }, { type: string; overlay: boolean; reason?: string; reflink: boolean; free_bytes: number }]
+  probe_fs: [
+    { path: string },
+    { type: string; overlay: boolean; reason?: string; reflink: boolean; free_bytes: number },
+  ]
   assemble: [
     {
       dest: string

@@ -41,7 +41,13 @@ export function layerPaths(home: string, id: string): LayerPaths {
     upper: join(dir, name, 'upper'),
     work: join(dir, name, 'work'),
   })
-  return { dir, baseline: join(dir, 'baseline'), spool: join(dir, 'spool'), root: disk('root'), workspace: disk('workspace') }
+  return {
+    dir,
+    baseline: join(dir, 'baseline'),
+    spool: join(dir, 'spool'),
+    root: disk('root'),
+    workspace: disk('workspace'),
+  }
 }
 
 export function stagePaths(stage: string, id: string): StagePaths {
@@ -66,12 +72,30 @@ export function identity(mode: 'root' | 'user', slot: number, size: number): Ide
 }
 
 /** Mounts the root disk; the sealed layers come from the environment. */
-export async function mountRoot(hand: Hand, paths: LayerPaths, merged: string, environment: string[], who: Identity): Promise<void> {
-  await hand('mount_stack', { lowers: environment, ...paths.root, merged, idmap: who.idmap, owner: who.writable })
+export async function mountRoot(
+  hand: Hand,
+  paths: LayerPaths,
+  merged: string,
+  environment: string[],
+  who: Identity,
+): Promise<void> {
+  await hand('mount_stack', {
+    lowers: environment,
+    ...paths.root,
+    merged,
+    idmap: who.idmap,
+    owner: who.writable,
+  })
 }
 
 /** Mounts the /workspace disk over the baseline, or over nothing where there was no seed. */
-export async function mountWorkspace(hand: Hand, paths: LayerPaths, merged: string, seeded: boolean, who: Identity): Promise<void> {
+export async function mountWorkspace(
+  hand: Hand,
+  paths: LayerPaths,
+  merged: string,
+  seeded: boolean,
+  who: Identity,
+): Promise<void> {
   const lowers = seeded ? [paths.baseline] : []
   await hand('mount_stack', { lowers, ...paths.workspace, merged, idmap: who.idmap, owner: who.writable })
 }

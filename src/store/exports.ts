@@ -13,7 +13,9 @@ export function exportTable(db: Database) {
   const finish = db.prepare('UPDATE exports SET finished_at = ? WHERE rowid = ?')
   const forget = db.prepare('DELETE FROM exports WHERE rowid = ?')
   const unfinished = db.prepare('DELETE FROM exports WHERE finished_at IS NULL')
-  const finished = db.prepare('SELECT path, started_at FROM exports WHERE workspace_id = ? AND finished_at IS NOT NULL')
+  const finished = db.prepare(
+    'SELECT path, started_at FROM exports WHERE workspace_id = ? AND finished_at IS NOT NULL',
+  )
   return {
     begin(workspace: string, path: string, output: string, at: number): number {
       return (insert.get(workspace, path, output, at) as { rowid: number }).rowid

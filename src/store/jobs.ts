@@ -17,7 +17,9 @@ export function jobTable<Status>(db: Database) {
   const insert = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, NULL, ?)')
   const one = db.prepare('SELECT * FROM jobs WHERE workspace_id = ? AND id = ?')
   const last = db.prepare('SELECT * FROM jobs WHERE workspace_id = ? ORDER BY sequence DESC LIMIT ?')
-  const running = db.prepare(`SELECT * FROM jobs WHERE state = 'running' AND workspace_id = ? ORDER BY sequence DESC`)
+  const running = db.prepare(
+    `SELECT * FROM jobs WHERE state = 'running' AND workspace_id = ? ORDER BY sequence DESC`,
+  )
   const end = db.prepare('UPDATE jobs SET state = ?, status = ? WHERE workspace_id = ? AND id = ?')
   const remove = db.prepare('DELETE FROM jobs WHERE workspace_id = ? AND id = ?')
   const decode = (raw: Record<string, unknown>) =>
@@ -32,7 +34,15 @@ export function jobTable<Status>(db: Database) {
       return (next.get(workspace) as { next: number }).next
     },
     insert(row: Omit<JobRow<Status>, 'status'>) {
-      insert.run(row.workspace_id, row.sequence, row.id, JSON.stringify(row.command), row.cwd, row.state, row.started_at)
+      insert.run(
+        row.workspace_id,
+        row.sequence,
+        row.id,
+        JSON.stringify(row.command),
+        row.cwd,
+        row.state,
+        row.started_at,
+      )
     },
     find(workspace: string, id: string): JobRow<Status> | undefined {
       const raw = one.get(workspace, id)

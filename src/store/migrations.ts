@@ -45,7 +45,9 @@ export const SCHEMA_VERSION = STEPS.length
 export function migrate(db: DatabaseSync): void {
   const { user_version } = db.prepare('PRAGMA user_version').get() as { user_version: number }
   if (user_version > SCHEMA_VERSION)
-    throw new Error(`pyro.db has schema ${user_version}, this Pyro knows ${SCHEMA_VERSION}: a newer Pyro wrote it.`)
+    throw new Error(
+      `pyro.db has schema ${user_version}, this Pyro knows ${SCHEMA_VERSION}: a newer Pyro wrote it.`,
+    )
   for (let version = user_version; version < SCHEMA_VERSION; version++) {
     db.exec(`BEGIN IMMEDIATE; ${STEPS[version]} PRAGMA user_version = ${version + 1}; COMMIT`)
   }

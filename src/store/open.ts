@@ -9,7 +9,9 @@ export type Database = DatabaseSync
 export function openStore(home: string): Database {
   mkdirSync(home, { recursive: true, mode: 0o700 })
   const db = new DatabaseSync(join(home, 'pyro.db'))
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000')
+  db.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000',
+  )
   migrate(db)
   return db
 }

@@ -27,7 +27,8 @@ import { nativeBinary, VERSION } from './package.ts'
 async function main(): Promise<void> {
   const paths = resolvePaths()
   process.umask(0o077)
-  for (const folder of [paths.home, paths.cache, paths.runtimeDir]) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const folder of [paths.home, paths.cache, paths.runtimeDir])
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
   const lock = takeLock(paths.home)
   if (lock === null) return
   rmSync(paths.startupError, { force: true })
@@ -40,7 +41,8 @@ async function main(): Promise<void> {
   log('engine.started', { pid: process.pid, version: VERSION })
 
   const idle = idleWatch({ engine, inFlight: server.inFlight, leave: () => void stop({ holder: true }) })
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void stop({ holder: false }))
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.on(signal, () => void stop({ holder: false }))
 
   let stopping = false
   async function stop({ holder }: { holder: boolean }): Promise<void> {
@@ -99,7 +101,8 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
 main().catch((thrown) => {
   const error = toPyroError(thrown)
   const paths = resolvePaths()
-  if (existsSync(paths.home)) writeFileSync(paths.startupError, JSON.stringify({ error: error.toBody() }), { mode: 0o600 })
+  if (existsSync(paths.home))
+    writeFileSync(paths.startupError, JSON.stringify({ error: error.toBody() }), { mode: 0o600 })
   console.error(new Date().toISOString(), join(paths.home), thrown)
   process.exit(70)
 })

@@ -14,7 +14,10 @@ export function idleWatch({ engine, inFlight, leave }: IdleOptions): { stop: () 
   const seconds = Number(process.env['PYRO_IDLE_SECONDS'] ?? DEFAULT_SECONDS)
   let quietSince = performance.now()
   const timer = setInterval(() => {
-    const busy = inFlight() > 0 || engine.queues.size() > 0 || engine.workspaces.list().some(({ state }) => state === 'running')
+    const busy =
+      inFlight() > 0 ||
+      engine.queues.size() > 0 ||
+      engine.workspaces.list().some(({ state }) => state === 'running')
     if (busy) quietSince = performance.now()
     else if (performance.now() - quietSince > seconds * 1000) leave()
   }, CHECK_MS)

@@ -12,11 +12,14 @@ function packageRoot(): string {
 }
 
 export const ROOT = packageRoot()
-export const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version
+export const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string })
+  .version
 
 /** @throws native_missing */
 export function nativeBinary(): string {
   const path = process.env['PYRO_NATIVE'] ?? join(ROOT, 'native/bin/pyro-native')
   if (existsSync(path)) return path
-  throw new PyroError('native_missing', `The native binary ${path} does not exist.`, { hint: 'Run scripts/bootstrap in the checkout.' })
+  throw new PyroError('native_missing', `The native binary ${path} does not exist.`, {
+    hint: 'Run scripts/bootstrap in the checkout.',
+  })
 }

@@ -19,7 +19,9 @@ export interface Paths {
 
 export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
   const user = () => env['HOME'] || homedir()
-  const home = real(resolve(env['PYRO_HOME'] || join(env['XDG_STATE_HOME'] || join(user(), '.local/state'), 'pyro')))
+  const home = real(
+    resolve(env['PYRO_HOME'] || join(env['XDG_STATE_HOME'] || join(user(), '.local/state'), 'pyro')),
+  )
   const cache = resolve(env['PYRO_CACHE'] || join(env['XDG_CACHE_HOME'] || join(user(), '.cache'), 'pyro'))
   const base = env['XDG_RUNTIME_DIR'] || `/tmp/pyro-${userInfo().uid}`
   const hash = createHash('sha256').update(home).digest('hex').slice(0, 12)

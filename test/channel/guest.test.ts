@@ -51,15 +51,20 @@ const status = {
 const reply =
   (value: unknown, code = 200, headers: Record<string, string> = {}) =>
   (stream: ServerHttp2Stream): void => {
-  stream.respond({ ':status': code, ...headers })
-  stream.end(typeof value === 'string' ? value : JSON.stringify(value))
-}
+    stream.respond({ ':status': code, ...headers })
+    stream.end(typeof value === 'string' ? value : JSON.stringify(value))
+  }
 
 test('the truth is taken', async () => {
   answer = reply(status)
   expect(await client.wait('job-1', 0, { stdout: 0, stderr: 0 }, false)).toMatchObject({ exit_code: 0 })
   answer = reply('abc', 200, { 'pyro-cursor': '5', 'pyro-end': '8', 'pyro-eof': '1' })
-  expect(await client.output('job-1', 'stdout', 5, 100)).toEqual({ data: Buffer.from('abc'), from: 5, end: 8, eof: true })
+  expect(await client.output('job-1', 'stdout', 5, 100)).toEqual({
+    data: Buffer.from('abc'),
+    from: 5,
+    end: 8,
+    eof: true,
+  })
 })
 
 describe.each([
@@ -74,7 +79,9 @@ describe.each([
 ])('a status that is %s', (_, value) => {
   test('is refused', async () => {
     answer = reply(value)
-    await expect(client.wait('job-1', 0, { stdout: 0, stderr: 0 }, false)).rejects.toMatchObject({ code: 'guest_unreachable' })
+    await expect(client.wait('job-1', 0, { stdout: 0, stderr: 0 }, false)).rejects.toMatchObject({
+      code: 'guest_unreachable',
+    })
   })
 })
 
@@ -86,7 +93,9 @@ describe.each([
 ])('output with %s', (_, headers: Record<string, string>) => {
   test('is refused', async () => {
     answer = reply('abc', 200, headers)
-    await expect(client.output('job-1', 'stdout', 5, 100)).rejects.toMatchObject({ code: 'guest_unreachable' })
+    await expect(client.output('job-1', 'stdout', 5, 100)).rejects.toMatchObject({
+      code: 'guest_unreachable',
+    })
   })
 })
 
@@ -118,5 +127,12 @@ test('a connection that breaks fails the call, and the next call makes a new one
   answer = (stream) => stream.session?.destroy()
   await expect(client.hello()).rejects.toMatchObject({ code: 'guest_unreachable' })
   answer = reply({})
-  await expect.poll(() => client.hello().then(() => true, () => false)).toBe(true)
+  await expect
+    .poll(() =>
+      client.hello().then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(true)
 })

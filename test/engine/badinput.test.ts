@@ -5,11 +5,23 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../src/contract/errors.ts'
 import type { InputOf, OperationName } from '../../src/contract/table.ts'
-import { engineEnv, newFolder, Refused, removeFolder, ROOT, startEngine, type TestEngine } from '../support/engine.ts'
+import {
+  engineEnv,
+  newFolder,
+  Refused,
+  removeFolder,
+  ROOT,
+  startEngine,
+  type TestEngine,
+} from '../support/engine.ts'
 import { mountsBelow, processesNaming } from '../support/leaks.ts'
 import { isRoot } from '../support/users.ts'
 
-async function refusal<N extends OperationName>(engine: TestEngine, name: N, input: InputOf<N>): Promise<Refused['body']> {
+async function refusal<N extends OperationName>(
+  engine: TestEngine,
+  name: N,
+  input: InputOf<N>,
+): Promise<Refused['body']> {
   const answer = await engine.call(name, input).catch((error: unknown) => error)
   if (answer instanceof Refused) return answer.body
   throw new Error(`${name} was not refused: ${JSON.stringify(answer)}`)
@@ -54,7 +66,9 @@ describe('on a healthy machine', () => {
     expect(left(folder)).toEqual([id])
   })
   test('create: a seed that holds PYRO_HOME', async () => {
-    expect((await refusal(engine, 'workspace_create', { environment: 'host', seed_path: folder })).code).toBe('seed_overlap')
+    expect((await refusal(engine, 'workspace_create', { environment: 'host', seed_path: folder })).code).toBe(
+      'seed_overlap',
+    )
     expect(left(folder)).toEqual([id])
   })
   test('create: a tree that changes while it is read', async () => {
@@ -62,7 +76,9 @@ describe('on a healthy machine', () => {
     mkdirSync(seed)
     for (let i = 0; i < 50; i++) writeFileSync(join(seed, `f${i}`), Buffer.alloc(1 << 20, i))
     const writer = spawn('sh', ['-c', `while :; do for f in ${seed}/*; do echo more >> $f; done; done`])
-    const body = await refusal(engine, 'workspace_create', { environment: 'host', seed_path: seed }).finally(() => writer.kill())
+    const body = await refusal(engine, 'workspace_create', { environment: 'host', seed_path: seed }).finally(
+      () => writer.kill(),
+    )
     expect(body).toMatchObject({ code: 'seed_changed', retryable: true })
     expect(body.hint).toBeTruthy()
     expect(left(folder)).toEqual([id])
@@ -72,7 +88,10 @@ describe('on a healthy machine', () => {
     mkdirSync(seed)
     symlinkSync('/etc', join(seed, 'etc'))
     const made = await engine.call('workspace_create', { environment: 'host', seed_path: seed })
-    const read = await engine.call('workspace_exec', { workspace_id: made.workspace_id, command: 'readlink etc; ls etc/shadow' })
+    const read = await engine.call('workspace_exec', {
+      workspace_id: made.workspace_id,
+      command: 'readlink etc; ls etc/shadow',
+    })
     expect(read.stdout).toBe('/etc\n')
     await engine.call('workspace_delete', { workspace_id: made.workspace_id })
   })
@@ -88,7 +107,11 @@ describe('on a healthy machine', () => {
     ['invalid_input', 'workspace_exec', { workspace_id: 'one', command: 'true', env: { '1X': 'y' } }],
     ['job_not_found', 'workspace_job_read', { workspace_id: 'one', job_id: 'job-999' }],
     ['environment_not_found', 'env_inspect', { environment: 'nowhere' }],
-    ['path_outside_workspace', 'workspace_export', { workspace_id: 'one', path: '/etc/passwd', output_path: '/tmp/x' }],
+    [
+      'path_outside_workspace',
+      'workspace_export',
+      { workspace_id: 'one', path: '/etc/passwd', output_path: '/tmp/x' },
+    ],
   ])('%s from %s %j', async (code, name, input) => {
     expect((await refusal(engine, name, input as never)).code).toBe(code)
   })
@@ -123,10 +146,15 @@ describe('on a healthy machine', () => {
 test('ten engines at once: one serves, the others leave', async () => {
   const folder = newFolder()
   const children = Array.from({ length: 10 }, () =>
-    spawn(process.execPath, [join(ROOT, 'src/wiring/daemon.ts')], { env: engineEnv(folder), stdio: 'ignore' }),
+    spawn(process.execPath, [join(ROOT, 'src/wiring/daemon.ts')], {
+      env: engineEnv(folder),
+      stdio: 'ignore',
+    }),
   )
   const ends = children.map((child) => new Promise<number | null>((done) => child.once('exit', done)))
-  await expect.poll(() => children.filter(({ exitCode }) => exitCode === null).length, { timeout: 20_000 }).toBe(1)
+  await expect
+    .poll(() => children.filter(({ exitCode }) => exitCode === null).length, { timeout: 20_000 })
+    .toBe(1)
   const survivor = children.find(({ exitCode }) => exitCode === null)!
   survivor.kill('SIGTERM')
   expect(await Promise.all(ends)).toEqual(Array(10).fill(0))
@@ -192,7 +220,10 @@ describe.skipIf(!isRoot)('file systems (needs root to mount them)', () => {
     mkdirSync(join(folder, 'big'))
     for (let i = 0; i < 100; i++) appendFileSync(join(folder, 'big/file'), Buffer.alloc(1 << 20, i + 1))
     const engine = await startEngine({ folder })
-    const body = await refusal(engine, 'workspace_create', { environment: 'host', seed_path: join(folder, 'big') })
+    const body = await refusal(engine, 'workspace_create', {
+      environment: 'host',
+      seed_path: join(folder, 'big'),
+    })
     expect(body).toMatchObject({ code: 'disk_full', retryable: false })
     expect(left(folder)).toEqual([])
     const { workspace_id } = await engine.call('workspace_create', { environment: 'host' })

@@ -15,7 +15,8 @@ beforeAll(async () => {
   mkdirSync(seed)
   writeFileSync(join(seed, 'a.txt'), 'from the seed\n')
   const engine = await startEngine({ folder })
-  kept = (await engine.call('workspace_create', { environment: 'host', seed_path: seed, name: 'kept' })).workspace_id
+  kept = (await engine.call('workspace_create', { environment: 'host', seed_path: seed, name: 'kept' }))
+    .workspace_id
   await engine.call('workspace_exec', { workspace_id: kept, command: 'echo first words; echo x > made.txt' })
   await engine.call('workspace_exec', { workspace_id: kept, command: 'sleep 600', wait_ms: 0 })
   await engine.kill()
@@ -41,9 +42,14 @@ const DRIVE: Record<string, (engine: TestEngine, point: FaultPoint) => Promise<u
       name: 'second',
     }),
   exec: (engine, point) =>
-    engine.call('workspace_exec', { workspace_id: 'kept', command: 'echo hi', cwd: point === 'exec.undone' ? '/missing' : '/' }),
+    engine.call('workspace_exec', {
+      workspace_id: 'kept',
+      command: 'echo hi',
+      cwd: point === 'exec.undone' ? '/missing' : '/',
+    }),
   update: (engine) => engine.call('workspace_update', { workspace_id: 'kept', labels: { touched: 'yes' } }),
-  export: (engine) => engine.call('workspace_export', { workspace_id: 'kept', path: 'a.txt', output_path: out }),
+  export: (engine) =>
+    engine.call('workspace_export', { workspace_id: 'kept', path: 'a.txt', output_path: out }),
   delete: async (engine) => {
     await engine.call('workspace_delete', { workspace_id: 'second' })
   },
@@ -85,7 +91,8 @@ async function verifyWith(engine: TestEngine, before: Set<string>): Promise<void
   const { entries } = await engine.call('workspace_logs', { workspace_id: kept, limit: 1000 })
   expect(entries[0]).toMatchObject({ sequence: 1, exit_code: 0, stdout: 'first words\n' })
   expect(entries[1]).toMatchObject({ sequence: 2, state: 'running' })
-  for (const entry of entries.slice(2)) expect(entry).toMatchObject({ state: 'exited', exit_code: 0, stdout: 'hi\n' })
+  for (const entry of entries.slice(2))
+    expect(entry).toMatchObject({ state: 'exited', exit_code: 0, stdout: 'hi\n' })
   const status = await engine.call('workspace_status', { workspace_id: kept })
   expect(status.state).toBe('running')
   expect([{}, { touched: 'yes' }]).toContainEqual(status.labels)
@@ -110,7 +117,8 @@ describe.each(FAULT_POINTS.filter((point) => !point.startsWith('holder.')))('%s'
       const drive = DRIVE[point.split('.')[0]!]
       const answer = await (drive?.(engine, point) ?? Promise.resolve()).catch((error: Error) => error)
       if (kind === 'kill') expect(await engine.ended).toMatchObject({ signal: 'SIGKILL' })
-      else if (answer instanceof Refused) expect(['disk_full', 'io_error', 'seed_not_found', 'cwd_not_found']).toContain(answer.body.code)
+      else if (answer instanceof Refused)
+        expect(['disk_full', 'io_error', 'seed_not_found', 'cwd_not_found']).toContain(answer.body.code)
       await engine.kill()
     }
     await verify(before)

@@ -43,7 +43,8 @@ describe('queue', () => {
 describe('states', () => {
   test('nothing leaves deleting, everything can be deleted', () => {
     for (const state of WORKSPACE_STATES) expect(mayBecome(state, 'deleting')).toBe(true)
-    for (const state of WORKSPACE_STATES) if (state !== 'deleting') expect(mayBecome('deleting', state)).toBe(false)
+    for (const state of WORKSPACE_STATES)
+      if (state !== 'deleting') expect(mayBecome('deleting', state)).toBe(false)
   })
   test('a refusal says the state and why', () => {
     const row = { id: 'ws-x', state: 'stopped' as const, reason: 'host restarted' }
@@ -60,7 +61,11 @@ describe('text', () => {
     expect(wholeText(bytes).toString()).toBe('a€😀')
   })
   test('chunks join to the same bytes wherever they are cut', () => {
-    const bytes = Buffer.concat([Buffer.from('grüße 😀 '), Buffer.from([0xff, 0x00, 0xc3]), Buffer.from('end')])
+    const bytes = Buffer.concat([
+      Buffer.from('grüße 😀 '),
+      Buffer.from([0xff, 0x00, 0xc3]),
+      Buffer.from('end'),
+    ])
     for (let size = 1; size <= bytes.length; size++) {
       const parts: Buffer[] = []
       let cursor = 0
@@ -81,9 +86,12 @@ describe('text', () => {
 })
 
 describe('export paths', () => {
-  test.each(['/etc/passwd', '../x', '/workspace/../etc', '/workspacex', 'a/../../b', '/'])('%s is refused', (path) => {
-    expect(() => insideWorkspace(path)).toThrow(PyroError)
-  })
+  test.each(['/etc/passwd', '../x', '/workspace/../etc', '/workspacex', 'a/../../b', '/'])(
+    '%s is refused',
+    (path) => {
+      expect(() => insideWorkspace(path)).toThrow(PyroError)
+    },
+  )
   test.each([
     ['.', '.'],
     ['/workspace', '.'],
@@ -93,7 +101,8 @@ describe('export paths', () => {
     expect(insideWorkspace(path)).toBe(inside)
   })
   test('an export covers what changed before it, at or below its path', () => {
-    const entry = (path: string, changed_at_ms: number) => ({ path, change: 'added', type: 'file', size: 1, changed_at_ms }) as const
+    const entry = (path: string, changed_at_ms: number) =>
+      ({ path, change: 'added', type: 'file', size: 1, changed_at_ms }) as const
     expect(wasExported(entry('out/a', 5), [{ path: 'out', started_at: 6 }])).toBe(true)
     expect(wasExported(entry('out/a', 7), [{ path: 'out', started_at: 6 }])).toBe(false)
     expect(wasExported(entry('outer', 5), [{ path: 'out', started_at: 6 }])).toBe(false)
@@ -112,7 +121,8 @@ describe('faults', () => {
       .map((path) => readFileSync(join(ROOT, 'src', path), 'utf8'))
       .join('\n')
     const recorded = new Set([...source.matchAll(/\brecord\(\s*'([a-z.]+)'/g)].map(([, name]) => name))
-    for (const step of ['intent', 'outcome']) if (source.includes('record(`holder.${point}`')) recorded.add(`holder.${step}`)
+    const holder = source.includes('record(`holder.$' + '{point}`')
+    for (const step of ['intent', 'outcome']) if (holder) recorded.add(`holder.${step}`)
     expect([...recorded].sort()).toEqual([...FAULT_POINTS].sort())
   })
 })

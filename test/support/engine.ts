@@ -68,7 +68,11 @@ export function engineEnv(folder: string, extra: Record<string, string> = {}): N
   }
 }
 
-export async function startEngine({ folder = newFolder(), env: extra = {}, user }: EngineOptions = {}): Promise<TestEngine> {
+export async function startEngine({
+  folder = newFolder(),
+  env: extra = {},
+  user,
+}: EngineOptions = {}): Promise<TestEngine> {
   const env = engineEnv(folder, extra)
   const paths = resolvePaths(env)
   const child = spawn(process.execPath, [join(ROOT, 'src/wiring/daemon.ts')], {
@@ -87,7 +91,10 @@ export async function startEngine({ folder = newFolder(), env: extra = {}, user 
   const call: TestEngine['call'] = (name, input, signal) => ask(paths.socket, name, input, signal)
   const deadline = Date.now() + START_MS
   for (;;) {
-    const answered = await call('daemon_status', {}).then((status) => status.pid === child.pid, () => false)
+    const answered = await call('daemon_status', {}).then(
+      (status) => status.pid === child.pid,
+      () => false,
+    )
     if (answered) break
     const gone = child.exitCode !== null || child.signalCode !== null
     if (gone || Date.now() > deadline) {
@@ -121,10 +128,21 @@ export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true })
 }
 
-function ask<N extends OperationName>(socketPath: string, name: N, input: unknown, signal?: AbortSignal): Promise<OutputOf<N>> {
+function ask<N extends OperationName>(
+  socketPath: string,
+  name: N,
+  input: unknown,
+  signal?: AbortSignal,
+): Promise<OutputOf<N>> {
   return new Promise((done, fail) => {
     const sent = request(
-      { socketPath, path: `/v1/${name}`, method: 'POST', headers: { 'content-type': 'application/json' }, ...(signal ? { signal } : {}) },
+      {
+        socketPath,
+        path: `/v1/${name}`,
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        ...(signal ? { signal } : {}),
+      },
       (answer) => {
         const parts: Buffer[] = []
         answer.on('data', (part: Buffer) => parts.push(part))

@@ -22,7 +22,13 @@ export function mountsBelow(folder: string): string[] {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       for (const line of readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n')) {
-        if (line.split(' ').slice(3, 5).some((path) => path.startsWith(folder))) found.add(line)
+        if (
+          line
+            .split(' ')
+            .slice(3, 5)
+            .some((path) => path.startsWith(folder))
+        )
+          found.add(line)
       }
     } catch {
       // It ended while we looked.

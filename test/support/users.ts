@@ -7,7 +7,9 @@ export const isRoot = userInfo().uid === 0
 
 export function addUser(name: string): User {
   execFileSync('useradd', ['--create-home', '--shell', '/bin/sh', name])
-  const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, name], { encoding: 'utf8' })))
+  const [uid, gid] = ['-u', '-g'].map((flag) =>
+    Number(execFileSync('id', [flag, name], { encoding: 'utf8' })),
+  )
   return { name, uid: uid!, gid: gid!, home: `/home/${name}` }
 }
 

@@ -86,6 +86,7 @@ func serve(path string, config jobs.Config) error {
 	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 
+	silence()
 	manager := jobs.NewManager(config, reap.New())
 	stopped := make(chan struct{})
 	var once sync.Once
@@ -118,6 +119,19 @@ func farewell(server *http.Server) {
 	defer cancel()
 	_ = server.Shutdown(limit)
 	_ = server.Close()
+}
+
+// silence gives up the console once nothing can go wrong any more that it would have to tell: it is a file on the host
+// without a bound, and what inherits it could fill it.
+func silence() {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(null)
+	for fd := range 3 {
+		_ = unix.Dup3(null, fd, 0)
+	}
 }
 
 func listener(path string) (net.Listener, error) {

@@ -64,7 +64,7 @@ func prepare(socket string, infoPath string) (*net.UnixListener, *Info, *os.File
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, nil, nil, fmt.Errorf("becoming a subreaper: %w", err)
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return nil, nil, nil, namespaceProblem(err, wire.Mode(wire.IDMap("uid_map")) == "user")
 	}
 	stage, err := wire.MountStage()

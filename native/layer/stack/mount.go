@@ -2,6 +2,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,15 +58,19 @@ func Mount(spec Spec) error {
 	if err := makeDir(spec.Work, 0o700, nil); err != nil {
 		return err
 	}
-	return overlay(spec)
+	err := overlay(spec, false)
+	if errors.Is(err, unix.EINVAL) && spec.Idmap != nil {
+		err = overlay(spec, true)
+	}
+	return err
 }
 
 // overlay names every layer by an open descriptor: paths stay short (the kernel takes one page of options)
 // and need no escaping.
-func overlay(spec Spec) error {
+func overlay(spec Spec, attached bool) error {
 	lowers := make([]string, 0, len(spec.Lowers))
 	for i, lower := range spec.Lowers {
-		fd, done, err := openLower(lower, spec, i)
+		fd, done, err := openLower(lower, spec, i, attached)
 		if err != nil {
 			return err
 		}
@@ -93,9 +98,9 @@ func overlay(spec Spec) error {
 	return nil
 }
 
-// openLower opens a sealed layer. With an idmap it is a clone of the mount, attached beside merged because
-// older kernels take no detached mount as a layer; done detaches it, the overlay keeps its own reference.
-func openLower(lower string, spec Spec, index int) (int, func(), error) {
+// openLower opens a sealed layer. With an idmap it is a clone of the mount. Kernels before 6.15 may take no detached
+// mount as a layer: there it is attached beside merged, and done detaches it; the overlay keeps its own reference.
+func openLower(lower string, spec Spec, index int, attached bool) (int, func(), error) {
 	if spec.Idmap == nil {
 		fd, err := unix.Open(lower, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -113,6 +118,9 @@ func openLower(lower string, spec Spec, index int) (int, func(), error) {
 			return -1, nil, fault.New("idmap_unsupported", lower, "the file system of %s cannot be mounted with mapped ids", lower)
 		}
 		return -1, nil, fault.From(err, "mapping the ids of", lower)
+	}
+	if !attached {
+		return tree, func() { unix.Close(tree) }, nil
 	}
 	at := fmt.Sprintf("%s.lower.%d", spec.Merged, index)
 	if err := os.Mkdir(at, 0o700); err != nil && !os.IsExist(err) {

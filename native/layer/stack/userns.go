@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,8 +36,24 @@ func userNamespace(idmap Idmap) (int, error) {
 	fd, err := newUserNamespace(idmap)
 	if err == nil {
 		namespaces[idmap] = fd
+		time.AfterFunc(prefetchDelay, func() { prefetch(Idmap{Base: idmap.Base + idmap.Size, Size: idmap.Size}) })
 	}
 	return fd, err
+}
+
+// prefetchDelay keeps the next namespace's process out of the way of the sandbox that is starting.
+const prefetchDelay = 20 * time.Millisecond
+
+// prefetch makes the namespace of the range that is most likely asked for next, so that nobody waits for its process.
+func prefetch(idmap Idmap) {
+	namespaceLock.Lock()
+	defer namespaceLock.Unlock()
+	if _, ok := namespaces[idmap]; ok || len(namespaces) >= 32 || uint64(idmap.Base)+uint64(idmap.Size) > 1<<31 {
+		return
+	}
+	if fd, err := newUserNamespace(idmap); err == nil {
+		namespaces[idmap] = fd
+	}
 }
 
 // newUserNamespace starts a process only for its namespace. It is killed at once; as it is not reaped before

@@ -5,12 +5,35 @@ import { seccomp } from './seccomp.ts'
 
 /** The capabilities that container engines give by default, all of them inside the sandbox's own user namespace. */
 const CAPABILITIES = [
-  'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'SETPCAP', 'NET_BIND_SERVICE', 'SYS_CHROOT', 'SETFCAP',
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'SETGID',
+  'SETUID',
+  'SETPCAP',
+  'NET_BIND_SERVICE',
+  'SYS_CHROOT',
+  'SETFCAP',
 ].map((name) => `CAP_${name}`)
 
 const MASKED = [
-  'acpi', 'asound', 'kcore', 'keys', 'latency_stats', 'timer_list', 'timer_stats', 'sched_debug', 'scsi', 'interrupts', 'kmsg',
-  'sysrq-trigger', 'kpagecount', 'kpageflags', 'kpagecgroup',
+  'acpi',
+  'asound',
+  'kcore',
+  'keys',
+  'latency_stats',
+  'timer_list',
+  'timer_stats',
+  'sched_debug',
+  'scsi',
+  'interrupts',
+  'kmsg',
+  'sysrq-trigger',
+  'kpagecount',
+  'kpageflags',
+  'kpagecgroup',
 ].map((name) => `/proc/${name}`)
 const READ_ONLY = ['bus', 'fs', 'irq', 'sys'].map((name) => `/proc/${name}`)
 

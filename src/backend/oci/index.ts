@@ -32,7 +32,9 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
     async start(spec) {
       const { mode } = await hand.info()
       const parent = cgroupParent(mode)
-      const config = JSON.stringify(ociConfig({ spec, binary, cgroup: parent === null ? null : `${parent}/pyro-${spec.id}` }))
+      const config = JSON.stringify(
+        ociConfig({ spec, binary, cgroup: parent === null ? null : `${parent}/pyro-${spec.id}` }),
+      )
       const { runtime, result } = await withRuntime(cache, mode, (runtime) =>
         hand.call('start', {
           runtime,

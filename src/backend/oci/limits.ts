@@ -3,7 +3,11 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import type { Workspace } from '../../contract/fields.ts'
 
-type Asked = { vcpu_count?: number | undefined; mem_mib?: number | undefined; pids_limit?: number | undefined }
+type Asked = {
+  vcpu_count?: number | undefined
+  mem_mib?: number | undefined
+  pids_limit?: number | undefined
+}
 
 const ROOT = '/sys/fs/cgroup'
 /** The runtime sets a sandbox up under the same per-process limit, and needs this much itself. */
@@ -59,7 +63,10 @@ export function rlimits(limits: Workspace['limits']): { type: string; hard: numb
     const hard = Math.min(most, ours.get(name) ?? most)
     return { type, hard, soft: hard }
   }
-  const always = [bound('RLIMIT_CORE', 'Max core file size', 0), bound('RLIMIT_NOFILE', 'Max open files', 65_536)]
+  const always = [
+    bound('RLIMIT_CORE', 'Max core file size', 0),
+    bound('RLIMIT_NOFILE', 'Max open files', 65_536),
+  ]
   if (limits.enforcement === 'full') return always
   return [
     ...always,

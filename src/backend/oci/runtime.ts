@@ -8,14 +8,25 @@ const NAMES = ['crun', 'runc']
 /** Runtimes on this machine, the preferred first. `PYRO_OCI_RUNTIME` (a name or a path) leaves no choice. */
 export function candidates(env: NodeJS.ProcessEnv = process.env): string[] {
   const asked = env['PYRO_OCI_RUNTIME']
-  const folders = [...(env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/usr/bin'].filter(isAbsolute)
+  const folders = [...(env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/usr/bin'].filter(
+    isAbsolute,
+  )
   const find = (name: string) =>
-    isAbsolute(name) ? [name].filter(executable) : folders.map((folder) => join(folder, name)).filter(executable).slice(0, 1)
+    isAbsolute(name)
+      ? [name].filter(executable)
+      : folders
+          .map((folder) => join(folder, name))
+          .filter(executable)
+          .slice(0, 1)
   const found = (asked ? [asked] : NAMES).flatMap(find)
   if (found.length > 0) return found
-  throw new PyroError('runtime_missing', asked ? `PYRO_OCI_RUNTIME=${asked} was not found.` : 'No OCI runtime (runc or crun) was found.', {
-    hint: 'Install one, e.g. with: sudo apt-get install runc',
-  })
+  throw new PyroError(
+    'runtime_missing',
+    asked ? `PYRO_OCI_RUNTIME=${asked} was not found.` : 'No OCI runtime (runc or crun) was found.',
+    {
+      hint: 'Install one, e.g. with: sudo apt-get install runc',
+    },
+  )
 }
 
 /**

@@ -12,7 +12,11 @@ export default operation({
   input: z
     .object({ delete_workspaces: z.boolean().default(false).describe('Delete every workspace first.') })
     .strict(),
-  output: z.object({ stopped: z.boolean(), deleted_workspaces: z.array(z.string()), running_workspaces: z.int() }),
+  output: z.object({
+    stopped: z.boolean(),
+    deleted_workspaces: z.array(z.string()),
+    running_workspaces: z.int(),
+  }),
   effects: { readOnly: false, destructive: true, idempotent: true },
   errors: [],
   cli: { examples: ['daemon stop'] },

@@ -16,7 +16,9 @@ export default operation({
       seed_path: hostPath.describe('Directory the workspace is made from.'),
       command: command.default('ls -la && git --version && echo "made by the demo" > DEMO.txt'),
       path: z.string().min(1).max(4096).default('DEMO.txt').describe('File to export afterwards.'),
-      output_path: hostPath.optional().describe('Where the exported file goes. Default: it is checked and removed.'),
+      output_path: hostPath
+        .optional()
+        .describe('Where the exported file goes. Default: it is checked and removed.'),
     })
     .strict(),
   output: z.object({

@@ -8,7 +8,8 @@ export default operation({
   sdk: 'doctor',
   tool: 'doctor',
   summary: 'Say what works on this machine, what does not, and what would mend it.',
-  description: 'Tries each part for real: the native binary, the holder, user namespaces, the OCI runtime, overlays, limits.',
+  description:
+    'Tries each part for real: the native binary, the holder, user namespaces, the OCI runtime, overlays, limits.',
   input: z.object({ environment: environmentName.default('host') }).strict(),
   output: z.object({
     ok: z.boolean().describe('A workspace can be created here.'),

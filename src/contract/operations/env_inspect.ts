@@ -9,7 +9,8 @@ export default operation({
   sdk: 'inspectEnvironment',
   tool: 'vm_inspect_environment',
   summary: 'Show what one environment holds.',
-  description: 'Says which trees of this machine are visible inside, what is made up, and where the built parts lie.',
+  description:
+    'Says which trees of this machine are visible inside, what is made up, and where the built parts lie.',
   input: z.object({ environment: environmentName }).strict(),
   output: environment.extend({
     read_only: z.array(z.string()).describe('Trees of this machine that are bound read-only.'),

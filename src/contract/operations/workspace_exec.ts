@@ -15,12 +15,23 @@ export default operation({
   input: z.object({ workspace_id: workspaceRef, ...commandFields }).strict(),
   output: execResult,
   effects: { readOnly: false, destructive: true, idempotent: false },
-  errors: ['workspace_not_found', 'wrong_state', 'cwd_not_found', 'user_not_found', 'too_many_jobs', 'disk_full', 'guest_unreachable'],
+  errors: [
+    'workspace_not_found',
+    'wrong_state',
+    'cwd_not_found',
+    'user_not_found',
+    'too_many_jobs',
+    'disk_full',
+    'guest_unreachable',
+  ],
   cli: {
     positionals: ['workspace_id'],
     rest: 'command',
     flags: { env: 'env' },
     hidden: ['stdin', 'stdin_open', 'wait_ms', 'max_output_bytes', 'attach'],
-    examples: ['workspace exec fix-login -- npm test', 'workspace exec fix-login --cwd /workspace/src -- ls -la'],
+    examples: [
+      'workspace exec fix-login -- npm test',
+      'workspace exec fix-login --cwd /workspace/src -- ls -la',
+    ],
   },
 })

@@ -30,8 +30,15 @@ export default operation({
   }),
   effects: { readOnly: false, destructive: true, idempotent: true },
   errors: [
-    'workspace_not_found', 'wrong_state', 'path_outside_workspace', 'path_not_found', 'output_parent_missing', 'output_exists',
-    'export_changed', 'link_leaves', 'disk_full',
+    'workspace_not_found',
+    'wrong_state',
+    'path_outside_workspace',
+    'path_not_found',
+    'output_parent_missing',
+    'output_exists',
+    'export_changed',
+    'link_leaves',
+    'disk_full',
   ],
   cli: {
     positionals: ['workspace_id', 'path'],

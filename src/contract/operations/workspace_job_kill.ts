@@ -15,12 +15,27 @@ export default operation({
     .object({
       workspace_id: workspaceRef,
       job_id: z.string().min(1).max(64),
-      signal: z.enum(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGTERM', 'SIGWINCH', 'SIGSTOP', 'SIGCONT']).optional(),
+      signal: z
+        .enum([
+          'SIGHUP',
+          'SIGINT',
+          'SIGQUIT',
+          'SIGUSR1',
+          'SIGUSR2',
+          'SIGTERM',
+          'SIGWINCH',
+          'SIGSTOP',
+          'SIGCONT',
+        ])
+        .optional(),
       grace_ms: z.int().min(0).max(60_000).default(2000),
     })
     .strict(),
   output: job,
   effects: { readOnly: false, destructive: true, idempotent: true },
   errors: ['workspace_not_found', 'wrong_state', 'job_not_found', 'guest_unreachable'],
-  cli: { positionals: ['workspace_id', 'job_id'], examples: ['workspace job kill fix-login job-3', 'workspace job kill fix-login job-3 --signal SIGINT'] },
+  cli: {
+    positionals: ['workspace_id', 'job_id'],
+    examples: ['workspace job kill fix-login job-3', 'workspace job kill fix-login job-3 --signal SIGINT'],
+  },
 })

@@ -17,7 +17,12 @@ export default operation({
       job_id: z.string().min(1).max(64),
       stdout_cursor: z.int().min(0).default(0),
       stderr_cursor: z.int().min(0).default(0),
-      max_bytes: z.int().min(0).max(4_194_304).default(65_536).describe('Most bytes of each stream; 0 asks for positions only.'),
+      max_bytes: z
+        .int()
+        .min(0)
+        .max(4_194_304)
+        .default(65_536)
+        .describe('Most bytes of each stream; 0 asks for positions only.'),
       wait_ms: waitMs.default(0),
       attach: z.boolean().default(false),
     })
@@ -32,5 +37,9 @@ export default operation({
   }),
   effects: { readOnly: true, destructive: false, idempotent: true },
   errors: ['workspace_not_found', 'job_not_found', 'bad_cursor', 'guest_unreachable'],
-  cli: { positionals: ['workspace_id', 'job_id'], hidden: ['attach'], examples: ['workspace job read fix-login job-3 --wait-ms 1000'] },
+  cli: {
+    positionals: ['workspace_id', 'job_id'],
+    hidden: ['attach'],
+    examples: ['workspace job read fix-login job-3 --wait-ms 1000'],
+  },
 })

@@ -21,5 +21,8 @@ export default operation({
   output: z.object({ workspace_id: z.string(), job_id: z.string(), written: z.int() }),
   effects: { readOnly: false, destructive: false, idempotent: false },
   errors: ['workspace_not_found', 'wrong_state', 'job_not_found', 'stdin_closed', 'guest_unreachable'],
-  cli: { positionals: ['workspace_id', 'job_id'], examples: ['workspace job write fix-login job-3 --data "yes" --eof'] },
+  cli: {
+    positionals: ['workspace_id', 'job_id'],
+    examples: ['workspace job write fix-login job-3 --data "yes" --eof'],
+  },
 })

@@ -13,5 +13,8 @@ export default operation({
   output: z.object({ workspaces: z.array(workspace) }),
   effects: { readOnly: true, destructive: false, idempotent: true },
   errors: [],
-  cli: { flags: { labels: 'label' }, examples: ['workspace list', 'workspace list --label team=core --json'] },
+  cli: {
+    flags: { labels: 'label' },
+    examples: ['workspace list', 'workspace list --label team=core --json'],
+  },
 })

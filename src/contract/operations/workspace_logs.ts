@@ -8,12 +8,18 @@ export default operation({
   sdk: 'logsWorkspace',
   tool: 'workspace_logs',
   summary: 'Show the commands of a workspace with their output.',
-  description: 'The last commands in order, each with the end of its output as far as it is kept; also after the sandbox ended.',
+  description:
+    'The last commands in order, each with the end of its output as far as it is kept; also after the sandbox ended.',
   input: z
     .object({
       workspace_id: workspaceRef,
       limit: z.int().min(1).max(1000).default(20),
-      max_output_bytes: z.int().min(0).max(1_048_576).default(16_384).describe('Most bytes of each stream, from its end.'),
+      max_output_bytes: z
+        .int()
+        .min(0)
+        .max(1_048_576)
+        .default(16_384)
+        .describe('Most bytes of each stream, from its end.'),
     })
     .strict(),
   output: z.object({ workspace_id: z.string(), entries: z.array(execResult) }),

@@ -8,7 +8,8 @@ export default operation({
   sdk: 'statusWorkspace',
   tool: 'workspace_status',
   summary: 'Show one workspace.',
-  description: 'Everything recorded about it: state, seed, limits and whether they are enforced, jobs and times.',
+  description:
+    'Everything recorded about it: state, seed, limits and whether they are enforced, jobs and times.',
   input: z.object({ workspace_id: workspaceRef }).strict(),
   output: workspace,
   effects: { readOnly: true, destructive: false, idempotent: true },

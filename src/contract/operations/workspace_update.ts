@@ -8,7 +8,8 @@ export default operation({
   sdk: 'updateWorkspace',
   tool: 'workspace_update',
   summary: "Change a workspace's name and labels.",
-  description: 'Given labels are added or replaced; clear_labels are removed first. The sandbox is not touched.',
+  description:
+    'Given labels are added or replaced; clear_labels are removed first. The sandbox is not touched.',
   input: z
     .object({
       workspace_id: workspaceRef,

@@ -27,7 +27,9 @@ export async function runCommand(invocation: Invocation): Promise<number> {
   stops.watch(job)
   try {
     if (invocation.flags.stdin && !ephemeral) pipeStdin(job)
-    const status = invocation.flags.json ? await showJson(engine, started, job) : await stream(invocation, job)
+    const status = invocation.flags.json
+      ? await showJson(engine, started, job)
+      : await stream(invocation, job)
     return exitOf(status)
   } catch (error) {
     // As in a pipeline: what writes to nobody ends.
@@ -38,13 +40,20 @@ export async function runCommand(invocation: Invocation): Promise<number> {
   }
 }
 
-async function start(engine: Client, { operation, input, flags }: Invocation, signal: AbortSignal): Promise<Started> {
+async function start(
+  engine: Client,
+  { operation, input, flags }: Invocation,
+  signal: AbortSignal,
+): Promise<Started> {
   const progress = progressLine({ operation, quiet: flags.json })
   const given = { ...input, wait_ms: 0, max_output_bytes: 0, attach: true } as Record<string, unknown>
   if (flags.stdin && operation.name === 'run') given['stdin'] = inputText()
   if (flags.stdin && operation.name !== 'run') given['stdin_open'] = true
   try {
-    return await engine.call(operation.name as 'workspace_exec', given as never, { signal, onProgress: progress?.show })
+    return await engine.call(operation.name as 'workspace_exec', given as never, {
+      signal,
+      onProgress: progress?.show,
+    })
   } finally {
     progress?.clear()
   }
@@ -92,6 +101,7 @@ async function deleteQuietly(engine: Client, workspace_id: string): Promise<void
   try {
     await engine.call('workspace_delete', { workspace_id })
   } catch (error) {
-    if (!(error instanceof PyroError) || !['workspace_not_found', 'wrong_state'].includes(error.code)) throw error
+    if (!(error instanceof PyroError) || !['workspace_not_found', 'wrong_state'].includes(error.code))
+      throw error
   }
 }

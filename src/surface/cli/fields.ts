@@ -5,7 +5,8 @@ import { PyroError } from '../../contract/errors.ts'
 
 /** For a flag: repeatable ones gather. @throws InvalidArgumentError */
 export function fieldParser({ kind }: FieldDescription): (word: string, before: unknown) => unknown {
-  if (kind === 'map') return (word, before) => ({ ...(before as Record<string, string> | undefined), ...pair(word) })
+  if (kind === 'map')
+    return (word, before) => ({ ...(before as Record<string, string> | undefined), ...pair(word) })
   if (kind === 'list') return (word, before) => [...((before as string[] | undefined) ?? []), word]
   if (kind === 'integer' || kind === 'number') return (word) => number(word, kind)
   return (word) => word
@@ -28,6 +29,7 @@ function pair(word: string): Record<string, string> {
 
 function number(word: string, kind: 'integer' | 'number'): number {
   const form = kind === 'integer' ? /^-?\d+$/ : /^-?(\d+\.?\d*|\.\d+)$/
-  if (!form.test(word)) throw new InvalidArgumentError(kind === 'integer' ? 'It must be a whole number.' : 'It must be a number.')
+  if (!form.test(word))
+    throw new InvalidArgumentError(kind === 'integer' ? 'It must be a whole number.' : 'It must be a number.')
   return Number(word)
 }

@@ -30,7 +30,10 @@ export function interrupts({ engine, ephemeral }: { engine: Client; ephemeral: b
   if (ephemeral) {
     process.on('SIGHUP', () => {
       if (job === undefined) before.abort()
-      else void engine.call('workspace_delete', { workspace_id: job.workspaceId }).finally(() => process.exit(129))
+      else
+        void engine
+          .call('workspace_delete', { workspace_id: job.workspaceId })
+          .finally(() => process.exit(129))
     })
   }
   return {

@@ -14,13 +14,26 @@ export async function jsonResult(engine: Client, started: Started, job: Job): Pr
   const status = await job.result
   const silent = started.state !== 'running' && started.stdout_stream.eof && started.stderr_stream.eof
   const result = silent ? started : await withOutput(engine, started)
-  printJson(started.environment === undefined ? result : { ...result, environment: started.environment, deleted: true })
+  printJson(
+    started.environment === undefined
+      ? result
+      : { ...result, environment: started.environment, deleted: true },
+  )
   return status
 }
 
-async function withOutput(engine: Client, { workspace_id, job_id }: Started): Promise<OutputOf<'workspace_exec'>> {
+async function withOutput(
+  engine: Client,
+  { workspace_id, job_id }: Started,
+): Promise<OutputOf<'workspace_exec'>> {
   const read = await engine.call('workspace_job_read', { workspace_id, job_id, max_bytes: MAX_BYTES })
   const { stdout, stderr, spool_path: _path, ...job } = read
   const position = ({ cursor, dropped, eof }: typeof stdout) => ({ cursor, dropped, eof })
-  return { ...job, stdout: textOf(stdout), stderr: textOf(stderr), stdout_stream: position(stdout), stderr_stream: position(stderr) }
+  return {
+    ...job,
+    stdout: textOf(stdout),
+    stderr: textOf(stderr),
+    stdout_stream: position(stdout),
+    stderr_stream: position(stderr),
+  }
 }

@@ -6,13 +6,18 @@ import { progressLine } from './progress.ts'
 
 export async function perform(invocation: Invocation): Promise<number> {
   const { operation, flags } = invocation
-  if (operation.name === 'workspace_exec' || operation.name === 'run') return await (await import('./command.ts')).runCommand(invocation)
-  if (operation.name === 'daemon_status' || operation.name === 'daemon_stop') return await (await import('./daemon.ts')).daemon(invocation)
+  if (operation.name === 'workspace_exec' || operation.name === 'run')
+    return await (await import('./command.ts')).runCommand(invocation)
+  if (operation.name === 'daemon_status' || operation.name === 'daemon_stop')
+    return await (await import('./daemon.ts')).daemon(invocation)
   const output = await ask(client(), invocation)
   return await show(invocation, output, flags.json)
 }
 
-export async function ask(engine: Client, { operation, input, flags }: Invocation): Promise<Record<string, unknown>> {
+export async function ask(
+  engine: Client,
+  { operation, input, flags }: Invocation,
+): Promise<Record<string, unknown>> {
   const progress = progressLine({ operation, quiet: flags.json })
   try {
     return await engine.call(operation.name, input as never, { onProgress: progress?.show })
@@ -22,7 +27,11 @@ export async function ask(engine: Client, { operation, input, flags }: Invocatio
 }
 
 /** Gives the exit status: a check that fails is a result, and a script wants to know of it. */
-export async function show({ operation, flags }: Invocation, output: Record<string, unknown>, json: boolean): Promise<number> {
+export async function show(
+  { operation, flags }: Invocation,
+  output: Record<string, unknown>,
+  json: boolean,
+): Promise<number> {
   if (json) printJson(output)
   else if (flags.idOnly) print(String(output['workspace_id']))
   else (await import('./render.ts')).render(operation, output)

@@ -53,20 +53,27 @@ export function program({ argv, operations, perform }: ProgramOptions): { run: (
       writeErr: (text) => (json ? undefined : writeNow(2, text)),
       outputError: (text, write) => write(text),
     })
-    .addHelpText('after', '\nExamples:\n  $ pyro demo\n  $ pyro run host -- uname -a\n  $ pyro workspace create host --seed-path . --name fix')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pyro demo\n  $ pyro run host -- uname -a\n  $ pyro workspace create host --seed-path . --name fix',
+    )
 
   const groups = new Map<string, Command>([['', root]])
   const groupOf = (path: string[]): Command => {
     const key = path.join(' ')
     const known = groups.get(key)
     if (known !== undefined) return known
-    const made = groupOf(path.slice(0, -1)).command(path.at(-1)!).description(GROUPS[key] ?? '')
+    const made = groupOf(path.slice(0, -1))
+      .command(path.at(-1)!)
+      .description(GROUPS[key] ?? '')
     groups.set(key, made)
     return made
   }
   for (const operation of operations) {
     const [last, parent] = [operation.command.at(-1)!, operation.command.slice(0, -1)]
-    const command = groupOf(parent).command(last, { isDefault: operation.name === 'daemon_status' }).summary(operation.summary)
+    const command = groupOf(parent)
+      .command(last, { isDefault: operation.name === 'daemon_status' })
+      .summary(operation.summary)
     if (operation !== wanted) continue
     define(command, operation)
     command.action(async () => {
@@ -85,7 +92,8 @@ export function program({ argv, operations, perform }: ProgramOptions): { run: (
       if (error.exitCode === 0) return 0
       const message = error.message.replace(/^error: /, '').replace(/\n/g, ' ')
       if (json) printJson({ error: new PyroError('invalid_input', message).toBody() })
-      else if (error.code === 'commander.excessArguments' && wanted?.rest != null) note('hint: the command to run goes after --')
+      else if (error.code === 'commander.excessArguments' && wanted?.rest != null)
+        note('hint: the command to run goes after --')
       return 2
     }
   }
@@ -96,27 +104,36 @@ function addMcp(group: Command): void {
   group
     .command('serve')
     .summary('Serve the tools over standard input and output.')
-    .description('Speaks MCP on standard input and output, for a host that starts it. Tools act on the engine of this PYRO_HOME.')
+    .description(
+      'Speaks MCP on standard input and output, for a host that starts it. Tools act on the engine of this PYRO_HOME.',
+    )
     .addHelpText('after', '\nExamples:\n  $ pyro mcp serve')
     .action(async () => {
-      await (await import('../mcp/serve.ts')).serveMcp()
+      const { serveMcp } = await import('../mcp/serve.ts')
+      await serveMcp()
     })
 }
 
 /** The operation whose words the command line begins with; what stands before it are global flags. */
-function wantedOperation(argv: string[], operations: OperationDescription[]): OperationDescription | undefined {
+function wantedOperation(
+  argv: string[],
+  operations: OperationDescription[],
+): OperationDescription | undefined {
   const words = argv.filter((word, at) => !word.startsWith('-') && !(at === 0 && word === 'help'))
   const matching = operations.filter(({ command }) => command.every((word, at) => words[at] === word))
   const longest = matching.sort((one, other) => other.command.length - one.command.length)[0]
-  if (longest === undefined && words.length === 1 && words[0] === 'daemon') return operations.find(({ name }) => name === 'daemon_status')
+  if (longest === undefined && words.length === 1 && words[0] === 'daemon')
+    return operations.find(({ name }) => name === 'daemon_status')
   return longest
 }
 
 function define(command: Command, operation: OperationDescription): void {
   const { positionals, rest, flags, examples, description, summary, name } = operation
   command.description(`${summary}\n\n${description}`)
-  for (const { field, required, help } of positionals) command.argument(required ? `<${field}>` : `[${field}]`, help)
-  if (rest !== null) command.usage(`[options] ${positionals.map(({ field }) => `<${field}>`).join(' ')} -- <${rest.field}...>`)
+  for (const { field, required, help } of positionals)
+    command.argument(required ? `<${field}>` : `[${field}]`, help)
+  if (rest !== null)
+    command.usage(`[options] ${positionals.map(({ field }) => `<${field}>`).join(' ')} -- <${rest.field}...>`)
   for (const field of flags) command.addOption(optionOf(field, name))
   if (rest !== null) {
     command.option('--shell', 'join the words after -- and run them by /bin/sh -c')
@@ -129,7 +146,12 @@ function define(command: Command, operation: OperationDescription): void {
 
 function optionOf(field: FieldDescription, operation: string): Option {
   const { flag, kind, help, choices } = field
-  const value = kind === 'boolean' ? '' : kind === 'map' ? ' <key=value>' : ` <${kind === 'command' ? 'shell command' : kind}>`
+  const value =
+    kind === 'boolean'
+      ? ''
+      : kind === 'map'
+        ? ' <key=value>'
+        : ` <${kind === 'command' ? 'shell command' : kind}>`
   const many = kind === 'map' || kind === 'list' ? ' Repeatable.' : ''
   const option = new Option(`--${flag}${value}`, `${help}${many}${defaultText(field)}`.trim())
   if (choices !== undefined) option.choices(choices)
@@ -156,14 +178,23 @@ function inputOf(operation: OperationDescription, command: Command, rest: string
     if (value !== undefined) input[field.field] = value
   }
   if (operation.rest !== null) {
-    if (rest.length === 0) throw new PyroError('invalid_input', 'There is no command to run.', { hint: `Give it after --, as in: pyro ${operation.examples[0]}` })
+    if (rest.length === 0)
+      throw new PyroError('invalid_input', 'There is no command to run.', {
+        hint: `Give it after --, as in: pyro ${operation.examples[0]}`,
+      })
     input[operation.rest.field] = given['shell'] === true ? rest.join(' ') : rest
   }
   return input
 }
 
-const attributeOf = (flag: string): string => flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+const attributeOf = (flag: string): string =>
+  flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 function specialFlags(given: Record<string, unknown>): SpecialFlags {
-  return { json: given['json'] === true, idOnly: given['idOnly'] === true, stdin: given['stdin'] === true, shell: given['shell'] === true }
+  return {
+    json: given['json'] === true,
+    idOnly: given['idOnly'] === true,
+    stdin: given['stdin'] === true,
+    shell: given['shell'] === true,
+  }
 }

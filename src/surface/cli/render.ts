@@ -16,14 +16,27 @@ export function render(operation: OperationDescription, output: Row): void {
 const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
   env_list: ({ environments }) => table(environments as Row[], ['name', 'state', 'backends', 'description']),
   workspace_list: ({ workspaces }) =>
-    table(workspaces as Row[], ['workspace_id', 'name', 'state', 'environment', 'labels', 'created_at', 'running_job_count']),
+    table(workspaces as Row[], [
+      'workspace_id',
+      'name',
+      'state',
+      'environment',
+      'labels',
+      'created_at',
+      'running_job_count',
+    ]),
   workspace_job_list: ({ jobs }) =>
     table(jobs as Row[], ['job_id', 'state', 'exit_code', 'signal', 'started_at', 'duration_ms', 'command']),
   workspace_job_read(output, tag) {
     const { stdout, stderr, ...job } = output as { stdout: Chunk; stderr: Chunk } & Row
     writeNow(1, textOf(stdout))
     writeNow(2, textOf(stderr))
-    const positions = { stdout_cursor: stdout.cursor, stderr_cursor: stderr.cursor, ...dropped(stdout, stderr), eof: stdout.eof && stderr.eof }
+    const positions = {
+      stdout_cursor: stdout.cursor,
+      stderr_cursor: stderr.cursor,
+      ...dropped(stdout, stderr),
+      eof: stdout.eof && stderr.eof,
+    }
     writeNow(2, `${fields(tag, { ...job, ...positions })}\n`)
   },
   workspace_logs({ entries }, tag) {
@@ -41,7 +54,8 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
     print(`${tag} ok=${ok}`)
   },
   demo({ steps, ...rest }, tag) {
-    for (const { name, detail, duration_ms } of steps as Row[]) print(`${tag} ${name}: ${detail} (${duration_ms} ms)`)
+    for (const { name, detail, duration_ms } of steps as Row[])
+      print(`${tag} ${name}: ${detail} (${duration_ms} ms)`)
     print(fields(tag, rest))
   },
 }
@@ -82,11 +96,14 @@ export function fields(tag: string, output: Row): string {
 const isRows = (value: unknown): value is Row[] => Array.isArray(value) && typeof value[0] === 'object'
 /** A map of the user's own, as labels are, is one word. */
 const isPart = (value: unknown): boolean =>
-  value !== null && typeof value === 'object' && !Array.isArray(value) && !Object.values(value).every((inner) => typeof inner === 'string')
+  value !== null &&
+  typeof value === 'object' &&
+  !Array.isArray(value) &&
+  !Object.values(value).every((inner) => typeof inner === 'string')
 
 function word(value: unknown): string {
   if (value === null || value === undefined) return '-'
-  if (Array.isArray(value)) return value.length === 0 ? '-' : quoted(value.join(','))
+  if (Array.isArray(value)) return value.length === 0 ? '-' : quoted(value.join(' '))
   if (typeof value === 'object') {
     const pairs = Object.entries(value)
     return pairs.length === 0 ? '-' : quoted(pairs.map(([key, inner]) => `${key}=${inner}`).join(','))
@@ -100,7 +117,13 @@ function table(rows: Row[], columns: string[]): void {
   const cells = rows.map((row) => columns.map((column) => cell(row[column])))
   const all = [columns.map((column) => column.replaceAll('_', ' ').toUpperCase()), ...cells]
   const widths = columns.map((_, at) => Math.max(...all.map((row) => row[at]!.length)))
-  for (const row of all) print(row.map((text, at) => text.padEnd(widths[at]!)).join('  ').trimEnd())
+  for (const row of all)
+    print(
+      row
+        .map((text, at) => text.padEnd(widths[at]!))
+        .join('  ')
+        .trimEnd(),
+    )
 }
 
 function cell(value: unknown): string {

@@ -22,9 +22,24 @@ export function inputText(): string {
   const hint = 'Create a workspace, and give it to pyro workspace exec --stdin.'
   const buffer = Buffer.allocUnsafe(MAX_TEXT_BYTES + 1)
   let size = 0
-  for (let read = -1; read !== 0 && size < buffer.length; size += read) read = readSync(0, buffer, size, buffer.length - size, null)
+  for (let read = -1; read !== 0 && size < buffer.length; size += Math.max(0, read))
+    read = readSome(buffer.subarray(size))
   const text = buffer.subarray(0, size)
-  if (size > MAX_TEXT_BYTES) throw new PyroError('invalid_input', `Standard input is longer than ${MAX_TEXT_BYTES} bytes.`, { hint })
+  if (size > MAX_TEXT_BYTES)
+    throw new PyroError('invalid_input', `Standard input is longer than ${MAX_TEXT_BYTES} bytes.`, { hint })
   if (!isUtf8(text)) throw new PyroError('invalid_input', 'Standard input is not UTF-8 text.', { hint })
   return text.toString()
+}
+
+/** Gives 0 at the end, and -1 when there is nothing at this moment. */
+function readSome(into: Buffer): number {
+  try {
+    return readSync(0, into)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EOF') return 0
+    if (code !== 'EAGAIN') throw error
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+    return -1
+  }
 }

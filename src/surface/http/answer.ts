@@ -45,7 +45,10 @@ export function answerCall(options: CallOptions): Call {
 
   async function work(): Promise<unknown> {
     const input = checkInput(name, await readBody(request))
-    const output = await (handlers[name] as AnyHandler)(input, { signal: abort.signal, progress: reply.progress })
+    const output = await (handlers[name] as AnyHandler)(input, {
+      signal: abort.signal,
+      progress: reply.progress,
+    })
     return options.checkOutput ? checkOutput(name, output) : output
   }
 

@@ -25,14 +25,19 @@ export function readBody(request: IncomingMessage): Promise<unknown> {
         reject(error)
       }
     })
-    request.on('error', (cause) => reject(new PyroError('cancelled', 'The request was not sent to its end.', { cause })))
+    request.on('error', (cause) =>
+      reject(new PyroError('cancelled', 'The request was not sent to its end.', { cause })),
+    )
   })
 }
 
 function checkHeaders({ headers }: IncomingMessage): PyroError | undefined {
   const type = (headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase()
   if (type !== 'application/json') {
-    return new PyroError('invalid_input', `The content type must be application/json, not ${JSON.stringify(type)}.`)
+    return new PyroError(
+      'invalid_input',
+      `The content type must be application/json, not ${JSON.stringify(type)}.`,
+    )
   }
   return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES ? tooLarge() : undefined
 }

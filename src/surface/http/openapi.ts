@@ -5,10 +5,19 @@ import type { Operation } from '../../contract/operation.ts'
 import { OPERATIONS } from '../../contract/table.ts'
 
 /** Codes that any operation can give. */
-export const COMMON_ERRORS: ErrorCode[] = ['invalid_input', 'engine_stopping', 'cancelled', 'io_error', 'internal']
+export const COMMON_ERRORS: ErrorCode[] = [
+  'invalid_input',
+  'engine_stopping',
+  'cancelled',
+  'io_error',
+  'internal',
+]
 
 export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' }) as Record<string, unknown>
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' }) as Record<
+    string,
+    unknown
+  >
   return rest
 }
 
@@ -24,12 +33,22 @@ export function openApi(version: string): Record<string, unknown> {
         '{"progress": …}, then one {"result": …} or {"error": …}. Closing the connection cancels the call.',
     },
     servers: [{ url: 'http://pyro', description: 'The socket that `pyro daemon status` names.' }],
-    paths: Object.fromEntries(operations.map((operation) => [`/v1/${operation.name}`, { post: pathItem(operation) }])),
+    paths: Object.fromEntries(
+      operations.map((operation) => [`/v1/${operation.name}`, { post: pathItem(operation) }]),
+    ),
     components: { schemas: { Error: errorSchema(), Progress: PROGRESS } },
   }
 }
 
-function pathItem({ name, summary, description, input, output, errors, effects }: Operation): Record<string, unknown> {
+function pathItem({
+  name,
+  summary,
+  description,
+  input,
+  output,
+  errors,
+  effects,
+}: Operation): Record<string, unknown> {
   const result = jsonSchema(output, 'output')
   return {
     operationId: name,

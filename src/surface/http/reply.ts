@@ -15,7 +15,9 @@ export interface Reply {
 
 export function replyTo(request: IncomingMessage, response: ServerResponse): Reply {
   const accept = request.headers.accept
-  return accept !== undefined && accept.includes(NDJSON) ? lines(request, response) : single(request, response)
+  return accept !== undefined && accept.includes(NDJSON)
+    ? lines(request, response)
+    : single(request, response)
 }
 
 function single(request: IncomingMessage, response: ServerResponse): Reply {
@@ -59,5 +61,7 @@ export function refuse(request: IncomingMessage, response: ServerResponse, error
 }
 
 function send(response: ServerResponse, status: number, body: string): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body)
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+    .end(body)
 }

@@ -36,7 +36,14 @@ const PREFIX = '/v1/'
 const fromSource = import.meta.url?.endsWith('.ts') === true
 
 export async function serve(options: ServeOptions): Promise<HttpServer> {
-  const { handlers, socket, version, log = () => {}, checkOutput = fromSource, closeGraceMs = CLOSE_GRACE_MS } = options
+  const {
+    handlers,
+    socket,
+    version,
+    log = () => {},
+    checkOutput = fromSource,
+    closeGraceMs = CLOSE_GRACE_MS,
+  } = options
   const calls = new Set<Call>()
   let closing = false
   let document: string | undefined
@@ -68,10 +75,18 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
     const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : ''
     if (!Object.hasOwn(OPERATIONS, name)) {
       const hint = 'GET /v1/openapi.json lists the operations.'
-      return refuse(request, response, new PyroError('unknown_operation', `No operation is at ${path}.`, { hint }))
+      return refuse(
+        request,
+        response,
+        new PyroError('unknown_operation', `No operation is at ${path}.`, { hint }),
+      )
     }
     if (request.method !== 'POST') {
-      return refuse(request, response, new PyroError('invalid_input', `${path} takes POST, not ${request.method}.`))
+      return refuse(
+        request,
+        response,
+        new PyroError('invalid_input', `${path} takes POST, not ${request.method}.`),
+      )
     }
     if (closing) return refuse(request, response, stopping())
     start(name as keyof Handlers, request, response)
@@ -112,7 +127,8 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   return { inFlight: () => calls.size, close }
 }
 
-const stopping = () => new PyroError('engine_stopping', 'The engine is stopping.', { hint: 'Ask again: the next call starts it.' })
+const stopping = () =>
+  new PyroError('engine_stopping', 'The engine is stopping.', { hint: 'Ask again: the next call starts it.' })
 
 function bounded(work: Promise<unknown>, ms: number): Promise<void> {
   return new Promise((resolve) => {

@@ -11,9 +11,13 @@ interface Line {
 }
 
 /** @throws PyroError as the engine said it; any other error when the answer broke off */
-export async function readAnswer(response: IncomingMessage, onProgress?: (progress: Progress) => void): Promise<unknown> {
+export async function readAnswer(
+  response: IncomingMessage,
+  onProgress?: (progress: Progress) => void,
+): Promise<unknown> {
   const engineVersion = String(response.headers['pyro-version'] ?? '')
-  if (response.headers['content-type'] === 'application/x-ndjson') return await readLines(response, engineVersion, onProgress)
+  if (response.headers['content-type'] === 'application/x-ndjson')
+    return await readLines(response, engineVersion, onProgress)
   const parts: Buffer[] = []
   await consume(response, (part) => parts.push(part))
   const answer = JSON.parse(Buffer.concat(parts).toString()) as Line
@@ -21,7 +25,11 @@ export async function readAnswer(response: IncomingMessage, onProgress?: (progre
   throw toError(answer.error, engineVersion)
 }
 
-async function readLines(response: IncomingMessage, version: string, onProgress?: (progress: Progress) => void): Promise<unknown> {
+async function readLines(
+  response: IncomingMessage,
+  version: string,
+  onProgress?: (progress: Progress) => void,
+): Promise<unknown> {
   let rest: Buffer = Buffer.alloc(0)
   let last: Line | undefined
   await consume(response, (part) => {
@@ -53,7 +61,8 @@ function consume(response: IncomingMessage, take: (part: Buffer) => void): Promi
 }
 
 function toError(body: ErrorBody | undefined, engineVersion: string): PyroError {
-  if (body === undefined) return new PyroError('engine_unreachable', 'The answer of the engine has no result.')
+  if (body === undefined)
+    return new PyroError('engine_unreachable', 'The answer of the engine has no result.')
   const code = isErrorCode(body.code) ? body.code : 'internal'
   return new PyroError(code, body.message, { hint: withVersion(body, engineVersion) })
 }
@@ -64,6 +73,6 @@ function withVersion({ code, hint }: ErrorBody, engineVersion: string): string |
   if (!suspect || engineVersion === VERSION || engineVersion === '') return hint
   const advice =
     `The running engine is version ${engineVersion}, this client ${VERSION}: after pyro daemon stop the next command ` +
-    'starts the client\'s own; workspaces go on running.'
+    "starts the client's own; workspaces go on running."
   return hint === undefined ? advice : `${hint} ${advice}`
 }

@@ -6,7 +6,7 @@ import type { InputOf, OperationName, OutputOf } from '../../contract/table.ts'
 import { type Paths, resolvePaths } from '../../wiring/paths.ts'
 import { readAnswer } from './answer.ts'
 import { HOST_PATHS, READ_ONLY } from './names.ts'
-import { connects, startEngine } from './start.ts'
+import { connects, ended, startEngine } from './start.ts'
 import type { CallOptions } from './types.ts'
 
 // Loaded this way because importing it as a module evaluates all of its lazy parts, which costs more than Node's start.
@@ -39,6 +39,14 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
   const agent = new http.Agent({ keepAlive: true, maxFreeSockets: 16, timeout: IDLE_MS })
 
   async function call(name: OperationName, input: unknown, options: CallOptions = {}): Promise<unknown> {
+    if (name !== 'daemon_stop') return await ask(name, input, options)
+    const { pid } = (await ask('daemon_status', {}, options)) as OutputOf<'daemon_status'>
+    const output = await ask(name, input, options)
+    if (pid !== null) await ended(pid)
+    return output
+  }
+
+  async function ask(name: OperationName, input: unknown, options: CallOptions): Promise<unknown> {
     const body = JSON.stringify(absolutePaths(input as Record<string, unknown>))
     for (let tries = 0; ; tries++) {
       options.signal?.throwIfAborted()
@@ -51,7 +59,12 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
   }
 
   /** Whether asking again is right: the call never arrived, or it only reads and the engine that had it is gone. */
-  async function mayRetry(error: unknown, name: OperationName, tries: number, signal?: AbortSignal): Promise<boolean> {
+  async function mayRetry(
+    error: unknown,
+    name: OperationName,
+    tries: number,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     if (!autostart || tries >= RETRIES || !(error instanceof PyroError)) return false
     if (error instanceof NotThere) {
       await startEngine({ paths, env, signal })
@@ -70,13 +83,21 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
       'content-length': Buffer.byteLength(body),
       ...(onProgress ? { accept: 'application/x-ndjson' } : {}),
     }
-    const request = http.request({ agent, socketPath: paths.socket, path: `/v1/${name}`, method: 'POST', headers })
+    const request = http.request({
+      agent,
+      socketPath: paths.socket,
+      path: `/v1/${name}`,
+      method: 'POST',
+      headers,
+    })
     const abort = () => request.destroy(cancelled(signal))
     signal?.addEventListener('abort', abort, { once: true })
     request.setTimeout(SILENCE_MS, () => request.destroy(new Error('no answer')))
     request.on('error', (error) => answer.reject(lost(request, error, paths)))
     request.on('response', (response: IncomingMessage) => {
-      readAnswer(response, onProgress).then(answer.resolve, (error) => answer.reject(lost(request, error, paths)))
+      readAnswer(response, onProgress).then(answer.resolve, (error) =>
+        answer.reject(lost(request, error, paths)),
+      )
     })
     request.end(body)
     return answer.promise.finally(() => signal?.removeEventListener('abort', abort))
@@ -108,16 +129,21 @@ function lost(request: ClientRequest, error: Error, paths: Paths): PyroError {
   const connecting = (error as NodeJS.ErrnoException).syscall === 'connect' && !request.reusedSocket
   if (connecting && (code === 'ENOENT' || code === 'ECONNREFUSED')) return new NotThere(paths, error)
   const hint = `See ${paths.log}.`
-  return new PyroError('engine_unreachable', `The engine did not answer: ${error.message}.`, { hint, cause: error })
+  return new PyroError('engine_unreachable', `The engine did not answer: ${error.message}.`, {
+    hint,
+    cause: error,
+  })
 }
 
-const cancelled = (signal?: AbortSignal) => new PyroError('cancelled', 'The call was cancelled.', { cause: signal?.reason })
+const cancelled = (signal?: AbortSignal) =>
+  new PyroError('cancelled', 'The call was cancelled.', { cause: signal?.reason })
 
 function absolutePaths(input: Record<string, unknown>): Record<string, unknown> {
   let absolute = input
   for (const field of HOST_PATHS) {
     const path = input[field]
-    if (typeof path === 'string' && path !== '' && !path.startsWith('/')) absolute = { ...absolute, [field]: resolve(path) }
+    if (typeof path === 'string' && path !== '' && !path.startsWith('/'))
+      absolute = { ...absolute, [field]: resolve(path) }
   }
   return absolute
 }

@@ -24,7 +24,9 @@ const Base = class {
   constructor(client: Client) {
     this.client = client
   }
-} as unknown as new (client: Client) => Methods & { readonly client: Client }
+} as unknown as new (
+  client: Client,
+) => Methods & { readonly client: Client }
 
 export class Pyro extends Base {
   /** Connects to the engine of a PYRO_HOME and starts it when it is not there. @throws PyroError */
@@ -35,22 +37,44 @@ export class Pyro extends Base {
   }
 
   /** Runs a command in a workspace. `signal` ends the reading, not the command: see `kill`. */
-  async exec(workspace: string, command: string | string[], options: ExecOptions & Reading = {}): Promise<Job> {
+  async exec(
+    workspace: string,
+    command: string | string[],
+    options: ExecOptions & Reading = {},
+  ): Promise<Job> {
     const { copy, signal, onProgress, ...fields } = options
     const input = snakeKeys({ ...fields, workspaceId: workspace, command, ...FOLLOWED }) as never
     const started = await this.client.call('workspace_exec', input, { signal, onProgress })
-    return new Job({ client: this.client, workspaceId: started.workspace_id, jobId: started.job_id, started, signal, copy })
+    return new Job({
+      client: this.client,
+      workspaceId: started.workspace_id,
+      jobId: started.job_id,
+      started,
+      signal,
+      copy,
+    })
   }
 
   /**
    * Runs a command in a workspace of its own, which is deleted once the command has ended and its output was read to the
    * end. Read both streams at the same time, as `output()` does: what is not read goes with the workspace.
    */
-  async run(environment: string, command: string | string[], options: RunOptions & Reading = {}): Promise<Job> {
+  async run(
+    environment: string,
+    command: string | string[],
+    options: RunOptions & Reading = {},
+  ): Promise<Job> {
     const { copy, signal, onProgress, ...fields } = options
     const input = snakeKeys({ ...fields, environment, command, ...FOLLOWED }) as never
     const started = await this.client.call('run', input, { signal, onProgress })
-    return new Job({ client: this.client, workspaceId: started.workspace_id, jobId: started.job_id, started, signal, copy })
+    return new Job({
+      client: this.client,
+      workspaceId: started.workspace_id,
+      jobId: started.job_id,
+      started,
+      signal,
+      copy,
+    })
   }
 
   /** A command that was started before, to be read from its start. */

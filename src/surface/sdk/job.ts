@@ -81,14 +81,20 @@ export class Job implements Disposable {
     return this.#result
   }
 
-  async write(data: Uint8Array | string, { eof = false, ...options }: { eof?: boolean } & CallOptions = {}): Promise<void> {
+  async write(
+    data: Uint8Array | string,
+    { eof = false, ...options }: { eof?: boolean } & CallOptions = {},
+  ): Promise<void> {
     const text = typeof data === 'string'
     const input = { ...this.#id, data: text ? data : Buffer.from(data).toString('base64'), eof }
     await this.#client.call('workspace_job_write', { ...input, encoding: text ? 'utf-8' : 'base64' }, options)
   }
 
   /** Ends the whole process tree, or sends one signal to the command's process group. */
-  async kill(how: Omit<Input<'workspace_job_kill'>, 'workspaceId' | 'jobId'> = {}, options?: CallOptions): Promise<JobStatus> {
+  async kill(
+    how: Omit<Input<'workspace_job_kill'>, 'workspaceId' | 'jobId'> = {},
+    options?: CallOptions,
+  ): Promise<JobStatus> {
     const input = {
       ...this.#id,
       ...(how.signal === undefined ? {} : { signal: how.signal }),
@@ -114,7 +120,8 @@ export class Job implements Disposable {
   async *#read(names: StreamName[]): AsyncGenerator<OutputPart> {
     const streams = names.map((name) => this.#streams[name])
     for (const stream of streams) {
-      if (stream.reading || stream.cursor > 0) throw new TypeError(`${stream.name} of ${this.jobId} is already being read`)
+      if (stream.reading || stream.cursor > 0)
+        throw new TypeError(`${stream.name} of ${this.jobId} is already being read`)
       stream.reading = true
     }
     this.#alive ??= setInterval(() => this.#acknowledge(0), ALIVE_MS).unref()
@@ -149,7 +156,12 @@ export class Job implements Disposable {
     const taken = this.#streams.stdout.cursor + this.#streams.stderr.cursor
     if (this.#polling !== undefined || taken - this.#acknowledged < after) return
     // What fails here fails again, and is reported, when a reader waits.
-    this.#polling = this.#ask(0).then(() => {}, () => {}).finally(() => (this.#polling = undefined))
+    this.#polling = this.#ask(0)
+      .then(
+        () => {},
+        () => {},
+      )
+      .finally(() => (this.#polling = undefined))
   }
 
   async #untilEnded(): Promise<JobStatus> {
@@ -173,7 +185,8 @@ export class Job implements Disposable {
   }
 
   async #ask(wait: number): Promise<boolean> {
-    if (this.#signal?.aborted) throw new PyroError('cancelled', 'Reading was cancelled.', { cause: this.#signal.reason })
+    if (this.#signal?.aborted)
+      throw new PyroError('cancelled', 'Reading was cancelled.', { cause: this.#signal.reason })
     const { stdout, stderr } = this.#streams
     const asked = { stdout: stdout.acknowledged, stderr: stderr.acknowledged }
     const readers = [stdout, stderr].filter(({ reading }) => reading)
@@ -184,7 +197,12 @@ export class Job implements Disposable {
         ...this.#id,
         stdout_cursor: asked.stdout,
         stderr_cursor: asked.stderr,
-        max_bytes: wait === 0 || readers.every(({ direct }) => direct) ? 0 : this.#acknowledged === 0 ? FIRST_BYTES : MANY_BYTES,
+        max_bytes:
+          wait === 0 || readers.every(({ direct }) => direct)
+            ? 0
+            : this.#acknowledged === 0
+              ? FIRST_BYTES
+              : MANY_BYTES,
         wait_ms: wait,
         attach: true,
       },
@@ -192,7 +210,9 @@ export class Job implements Disposable {
     )
     const ended = this.#status?.state !== answer.state
     this.#status = statusOf(answer)
-    const news = [stdout, stderr].map((stream) => stream.update(answer[stream.name], asked[stream.name], answer.spool_path))
+    const news = [stdout, stderr].map((stream) =>
+      stream.update(answer[stream.name], asked[stream.name], answer.spool_path),
+    )
     // Nobody reads: output alone is no reason to ask again at once.
     return readers.length > 0 ? ended || news.some(Boolean) : ended
   }
@@ -201,7 +221,9 @@ export class Job implements Disposable {
 /** Of what the engine said, the command itself. */
 function statusOf(answer: OutputOf<'workspace_job_read'> | OutputOf<'workspace_exec'>): JobStatus {
   const output = new Set(['stdout', 'stderr', 'stdout_stream', 'stderr_stream', 'spool_path'])
-  return camelKeys(Object.fromEntries(Object.entries(answer).filter(([field]) => !output.has(field)))) as JobStatus
+  return camelKeys(
+    Object.fromEntries(Object.entries(answer).filter(([field]) => !output.has(field))),
+  ) as JobStatus
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))

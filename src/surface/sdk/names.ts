@@ -47,8 +47,10 @@ export const MAPS: ReadonlySet<string> = new Set(['labels', 'env'])
 /** Fields that name a path on this machine: relative ones are meant from the caller's working directory. */
 export const HOST_PATHS = ['seed_path', 'output_path'] as const
 
-export const toCamel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-export const toSnake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+export const toCamel = (name: string): string =>
+  name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+export const toSnake = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 export const camelKeys = (value: unknown): unknown => renameKeys(value, toCamel)
 export const snakeKeys = (value: unknown): unknown => renameKeys(value, toSnake)

@@ -87,7 +87,9 @@ export class StreamReader {
   }
 
   #fromFile(spool: Spool): Uint8Array | undefined {
-    const block = this.#copy ? Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, this.#end - this.cursor)) : (this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES))
+    const block = this.#copy
+      ? Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, this.#end - this.cursor))
+      : (this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES))
     const read = spool.read(this.cursor, block)
     this.#end = Math.max(this.#end, read.end)
     if (read.eof && !this.#eof) {

@@ -1,7 +1,9 @@
 /** The contract's types as a program sees them: camelCase, maps untouched. Types only: nothing of this is loaded. */
 import type { InputOf, OperationName, Operations, OutputOf, Progress } from '../../contract/table.ts'
 
-type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : S
 
 /** Keys in camelCase all the way down; a map from any string keeps its keys. */
 export type CamelKeys<T> = T extends readonly (infer Item)[]
