@@ -1,6 +1,5 @@
 import { afterAll, describe, test } from 'vitest'
-import type { User } from '../support/engine.ts'
-import { addUser, isRoot, removeUser } from '../support/users.ts'
+import { addUser, isRoot, removeUser, type User } from '../support/users.ts'
 import { backendSuite } from './suite.ts'
 
 const name = `pyrotest${process.pid}`

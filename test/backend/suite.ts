@@ -5,15 +5,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  newFolder,
-  type Refused,
-  removeFolder,
-  startEngine,
-  type TestEngine,
-  type User,
-} from '../support/engine.ts'
+import { newFolder, type Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
 import { cgroupsOf, mountsBelow, processesNaming } from '../support/leaks.ts'
+import type { User } from '../support/users.ts'
 
 export interface Subject {
   name: string

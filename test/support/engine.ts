@@ -3,20 +3,15 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import type { ErrorBody } from '../../src/contract/errors.ts'
 import type { InputOf, OperationName, OutputOf } from '../../src/contract/table.ts'
 import { resolvePaths } from '../../src/wiring/paths.ts'
+import { checkoutFor, ROOT, type User } from './users.ts'
 
-export const ROOT = resolve(import.meta.dirname, '../..')
+export { ROOT }
 const START_MS = 20_000
 
-export interface User {
-  name: string
-  uid: number
-  gid: number
-  home: string
-}
 export interface EngineOptions {
   /** Used again by a second engine over the same state. */
   folder?: string
@@ -75,7 +70,8 @@ export async function startEngine({
 }: EngineOptions = {}): Promise<TestEngine> {
   const env = engineEnv(folder, extra)
   const paths = resolvePaths(env)
-  const child = spawn(process.execPath, [join(ROOT, 'src/wiring/daemon.ts')], {
+  const checkout = user ? checkoutFor(user) : ROOT
+  const child = spawn(process.execPath.replace(ROOT, checkout), [join(checkout, 'src/wiring/daemon.ts')], {
     env,
     cwd: '/',
     stdio: ['ignore', 'ignore', 'pipe'],

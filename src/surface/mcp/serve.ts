@@ -1,5 +1,5 @@
 /** The MCP face over standard input and output, for hosts of 2025 and of 2026-07-28. */
-import { McpServer } from '@modelcontextprotocol/server'
+import { McpServer, type StandardSchemaWithJSON } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import { type Client, client } from '../sdk/client.ts'
 import { VERSION } from '../sdk/version.ts'
@@ -50,7 +50,7 @@ function register(server: McpServer, engine: Client, tool: Tool): void {
 }
 
 /** Announced as it is; the engine checks what comes, so that an error is the same whoever asks. */
-function unchecked(schema: Record<string, unknown>) {
+function unchecked(schema: Record<string, unknown>): StandardSchemaWithJSON<unknown, Record<string, unknown>> {
   const validate = (value: unknown) => ({ value: value as Record<string, unknown> })
   return { '~standard': { version: 1 as const, vendor: 'pyro', validate, jsonSchema: { input: () => schema, output: () => schema } } }
 }

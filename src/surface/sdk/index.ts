@@ -86,6 +86,9 @@ export class Pyro extends Base {
   close(): void {
     this.client.close()
   }
+  [Symbol.dispose](): void {
+    this.close()
+  }
 }
 
 /** A command that is followed: its output is read from the stream, byte for byte, from the first on. */
