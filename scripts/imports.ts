@@ -15,11 +15,11 @@ const ARROWS: Record<string, string[]> = {
   network: ['contract', 'policy', 'channel'],
   backend: ['contract', 'hand', 'channel', 'store'],
   engine: ['contract', 'policy', 'store', 'hand', 'environment', 'layer', 'channel', 'network', 'backend'],
-  'surface/http': ['contract', 'engine', 'channel/spool.ts', 'wiring/paths.ts'],
-  'surface/sdk': ['contract', 'channel/spool.ts', 'wiring/paths.ts'],
-  'surface/cli': ['contract', 'surface', 'channel/spool.ts', 'wiring/paths.ts'],
-  'surface/mcp': ['contract', 'surface', 'channel/spool.ts', 'wiring/paths.ts'],
-  surface: ['contract', 'channel/spool.ts', 'wiring/paths.ts'],
+  'surface/http': ['contract', 'engine', 'channel/spool.ts', 'wiring/paths.ts', 'wiring/private.ts'],
+  'surface/sdk': ['contract', 'channel/spool.ts', 'wiring/paths.ts', 'wiring/private.ts'],
+  'surface/cli': ['contract', 'surface', 'channel/spool.ts', 'wiring/paths.ts', 'wiring/private.ts'],
+  'surface/mcp': ['contract', 'surface', 'channel/spool.ts', 'wiring/paths.ts', 'wiring/private.ts'],
+  surface: ['contract', 'channel/spool.ts', 'wiring/paths.ts', 'wiring/private.ts'],
 }
 
 /** The one room that may import them all, because it is where they are put together. */

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { z } from 'zod'
-import { PyroError, isErrorCode } from '../contract/errors.ts'
+import { type ErrorCode, isErrorCode, PyroError } from '../contract/errors.ts'
 import { type JobSpec, type JobStatus, jobList, jobStatus, refusal, written } from './messages.ts'
 import { type WireAnswer, type WireRequest, wire } from './wire.ts'
 
@@ -30,8 +30,8 @@ export interface Guest {
   hello: () => Promise<void>
   start: (spec: JobSpec, waitMs: number, inlineBytes: number) => Promise<JobStatus>
   jobs: () => Promise<JobStatus[]>
-  /** Answers when there is output beyond the cursors, when the job has ended, or after waitMs. */
-  wait: (job: string, waitMs: number, cursors: Cursors, attach: boolean) => Promise<JobStatus>
+  /** Answers when there is output beyond the cursors (null: output is no reason), when the job has ended, or after waitMs. */
+  wait: (job: string, waitMs: number, cursors: Cursors | null, attach: boolean) => Promise<JobStatus>
   output: (job: string, stream: StreamName, cursor: number, max: number) => Promise<OutputPart>
   write: (job: string, data: Buffer, eof: boolean) => Promise<number>
   signal: (job: string, signal: string) => Promise<JobStatus>
@@ -80,9 +80,9 @@ export function guest(dial: () => Socket): Guest {
     async jobs() {
       return (await ask(jobList, { path: '/v1/jobs', maxBytes: 64 * MIB })).jobs
     },
-    wait: (id, waitMs, { stdout, stderr }, attach) =>
+    wait: (id, waitMs, cursors, attach) =>
       ask(jobStatus, {
-        path: `${job(id)}?wait_ms=${waitMs}&stdout=${stdout}&stderr=${stderr}&attach=${attach ? 1 : 0}`,
+        path: `${job(id)}?wait_ms=${waitMs}${cursors ? `&stdout=${cursors.stdout}&stderr=${cursors.stderr}` : ''}&attach=${attach ? 1 : 0}`,
         timeoutMs: waitMs + SLACK_MS,
       }),
     async output(id, stream, cursor, max) {
@@ -151,7 +151,25 @@ function refused(answer: WireAnswer): PyroError {
   }
   if (!parsed?.success) return lied(`it answered ${answer.status} without a reason`)
   const { code, message } = parsed.data
-  return new PyroError(isErrorCode(code) ? code : 'guest_unreachable', message)
+  return new GuestRefusal(isErrorCode(code) ? code : (SAID[code] ?? 'guest_unreachable'), message, code)
+}
+
+/** What the agent calls differently than the contract does. */
+const SAID: Record<string, ErrorCode> = {
+  bad_request: 'invalid_input',
+  too_large: 'invalid_input',
+  job_exited: 'job_ended',
+}
+
+/** The agent answered, and the answer is no: what was asked for has not happened. */
+export class GuestRefusal extends PyroError {
+  /** The agent's own word for it. */
+  readonly reason: string
+
+  constructor(code: ErrorCode, message: string, reason: string) {
+    super(code, message)
+    this.reason = reason
+  }
 }
 
 function lied(how: string): PyroError {

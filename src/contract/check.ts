@@ -31,9 +31,12 @@ function describeIssue(issue: Issue, fields: string[]): string {
       at !== '' ? '' : fields.length === 0 ? ' It takes no fields.' : ` Allowed: ${fields.join(', ')}.`
     return `Unknown field ${unknown}${at === '' ? '' : ` in ${at}`}.${allowed}`
   }
-  if (issue.code === 'invalid_union') return inField(at, unionMessage(issue))
+  if (issue.code === 'invalid_union') {
+    const missing = issue.errors.every((branch) => isMissing(branch[0]!))
+    return missing ? isMissingText(at, anyOf(issue)) : inField(at, unionMessage(issue))
+  }
   if (issue.code === 'invalid_key') return inField(at, issue.issues.map(({ message }) => message).join('; '))
-  if (isMissing(issue)) return `${at || 'The input'} is missing: it must be ${expectedOf(issue)}.`
+  if (isMissing(issue)) return isMissingText(at, expectedOf(issue))
   return inField(at, issue.message)
 }
 
@@ -47,8 +50,13 @@ function unionMessage(issue: Extract<Issue, { code: 'invalid_union' }>): string 
   const first = meant?.[0]
   if (first !== undefined)
     return first.path.length > 0 ? `${first.path.join('.')}: ${first.message}` : first.message
-  return `must be ${issue.errors.map((branch) => expectedOf(branch[0]!)).join(' or ')}`
+  return `must be ${anyOf(issue)}`
 }
+
+const anyOf = (issue: Extract<Issue, { code: 'invalid_union' }>) =>
+  issue.errors.map((branch) => expectedOf(branch[0]!)).join(' or ')
+const isMissingText = (at: string, expected: string) =>
+  `${at || 'The input'} is missing: it must be ${expected}.`
 
 function isMissing(issue: Issue): boolean {
   return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')

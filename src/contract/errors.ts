@@ -37,6 +37,7 @@ export const ERRORS = {
   wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
   output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
   stdin_closed: { ...conflict, meaning: 'The job takes no more input.' },
+  job_ended: { ...conflict, meaning: 'The job has ended already.' },
   too_many_jobs: {
     ...conflict,
     retryable: true,

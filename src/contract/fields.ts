@@ -159,6 +159,8 @@ export const execResult = job.extend({
 })
 export type ExecResult = z.infer<typeof execResult>
 
+const fits = (text: string) => Buffer.byteLength(text) <= 1_048_576
+
 /** Everything but the workspace that a command line, a tool or a program says about a command. */
 export const commandFields = {
   command,
@@ -166,7 +168,12 @@ export const commandFields = {
   env: variables.default({}),
   user: z.string().max(64).default('root').describe('User inside: a name, a uid, or uid:gid.'),
   timeout_seconds: timeoutSeconds,
-  stdin: z.string().max(1_048_576).optional().describe('Text given to its standard input.'),
+  stdin: z
+    .string()
+    .max(1_048_576)
+    .refine(fits, '1 MiB at most')
+    .optional()
+    .describe('Text given to its standard input, 1 MiB at most.'),
   stdin_open: z.boolean().default(false).describe('Keep standard input open for workspace_job_write.'),
   wait_ms: waitMs
     .default(45_000)

@@ -69,11 +69,11 @@ export async function createWorkspace(
         async (signal) => {
           const built = await environment.build(who.sealed)
           const spool = { dest: paths.spool, owner: who.writable, dirs: [], links: [], files: [], copies: [] }
-          await Promise.all([
-            engine.hand.call('assemble', spool),
-            mountRoot(engine.hand.call, paths, stage.root, built.lowers, who),
-          ])
-          signal.throwIfAborted()
+          await both(
+            signal,
+            () => engine.hand.call('assemble', spool),
+            () => mountRoot(engine.hand.call, paths, stage.root, built.lowers, who),
+          )
           const sandbox = await engine.backend.start({
             id: row.id,
             hostname: input.name ?? row.id,

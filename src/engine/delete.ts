@@ -1,15 +1,17 @@
 /** A workspace is thrown away, after saying what of it was never taken out. */
+import { posix } from 'node:path'
 import type { OutputOf } from '../contract/table.ts'
 import type { Change } from '../hand/protocol.ts'
 import { layerPaths, workspaceChanges } from '../layer/stack.ts'
 import type { ExportRow } from '../store/exports.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
-import { destroy } from './destroy.ts'
+import { removeFiles, stop } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { requireWorkspace } from './workspaces.ts'
 
 const LISTED = 100
-const EXAMINED = 100_000
+/** Entries looked at one by one; the counts are of all. */
+const EXAMINED = 20_000
 type Report = Pick<OutputOf<'workspace_delete'>, 'changes' | 'never_exported'>
 
 export async function deleteWorkspace(engine: Engine, ref: string): Promise<OutputOf<'workspace_delete'>> {
@@ -17,29 +19,47 @@ export async function deleteWorkspace(engine: Engine, ref: string): Promise<Outp
   return engine.queues.run(id, async () => {
     const row = requireWorkspace(engine, id)
     engine.record('delete.intent', () => engine.workspaces.update(id, { state: 'deleting' }))
+    await stopSandbox(engine, row)
     const report = await changeReport(engine, row)
-    await finishDelete(engine, row)
+    await removeAll(engine, row)
     return { workspace_id: id, name: row.name, deleted: true, ...report }
   })
 }
 
 /** From a recorded intent to nothing left; also what a new engine does with a deletion it finds begun. */
 export async function finishDelete(engine: Engine, row: WorkspaceRow): Promise<void> {
-  await destroy(engine, row, () => engine.record('delete.stopped', () => {}))
+  await stopSandbox(engine, row)
+  await removeAll(engine, row)
+}
+
+async function stopSandbox(engine: Engine, row: WorkspaceRow): Promise<void> {
+  await stop(engine, row)
+  engine.record('delete.stopped', () => {})
+}
+
+async function removeAll(engine: Engine, row: WorkspaceRow): Promise<void> {
+  await removeFiles(engine, row)
   engine.record('delete.removed', () => {})
   engine.record('delete.outcome', () => engine.workspaces.remove(row.id))
   engine.log('workspace.deleted', { workspace: row.id })
 }
 
+/** Read when nothing writes any more. */
 async function changeReport(engine: Engine, row: WorkspaceRow): Promise<Report> {
-  const none: Report = {
+  const unknown: Report = {
     changes: { added: 0, modified: 0, deleted: 0 },
-    never_exported: { count: 0, entries: [], truncated: false },
+    never_exported: { count: 0, entries: [], truncated: true },
   }
   try {
     const seeded = row.seed.origin_kind !== 'empty'
     const found = await workspaceChanges(engine.hand.call, layerPaths(engine.home, row.id), seeded, EXAMINED)
-    const left = found.entries.filter((entry) => !wasExported(entry, engine.exports.finished(row.id)))
+    const exports = engine.exports.finished(row.id)
+    const folders = new Map(
+      found.entries
+        .filter(({ type }) => type === 'directory')
+        .map(({ path, changed_at_ms }) => [path, changed_at_ms]),
+    )
+    const left = found.entries.filter((entry) => !wasExported(entry, exports, folders))
     return {
       changes: { added: found.added, modified: found.modified, deleted: found.deleted },
       never_exported: {
@@ -49,18 +69,31 @@ async function changeReport(engine: Engine, row: WorkspaceRow): Promise<Report> 
       },
     }
   } catch (error) {
-    // A report is not worth a workspace that cannot be deleted, e.g. one that an earlier deletion half removed.
+    // Unknown is not nothing, so it counts as cut short. A report is not worth a workspace that cannot be deleted, e.g. one that an earlier deletion half removed.
     engine.log('delete.report_failed', { workspace: row.id, error: String(error) })
-    return none
+    return unknown
   }
 }
 
-/** Whether an export took this entry, or the folder it lies in, after its last change. */
-export function wasExported(entry: Change, exports: ExportRow[]): boolean {
+/**
+ * Whether an export took this entry, or the folder it lies in, after its last change. A folder between them that changed
+ * later may hold something else under the same names, e.g. after a rename.
+ */
+export function wasExported(
+  entry: Change,
+  exports: ExportRow[],
+  folders: Map<string, number> = new Map(),
+): boolean {
   if (entry.change === 'deleted') return exports.some(({ path }) => path === '.')
-  return exports.some(
-    ({ path, started_at }) =>
-      started_at > entry.changed_at_ms &&
-      (path === '.' || entry.path === path || entry.path.startsWith(`${path}/`)),
-  )
+  return exports.some(({ path, started_at }) => {
+    const covers = path === '.' || entry.path === path || entry.path.startsWith(`${path}/`)
+    if (!covers || started_at <= entry.changed_at_ms) return false
+    for (
+      let at = posix.dirname(entry.path);
+      at !== '.' && `${at}/`.startsWith(path === '.' ? '' : `${path}/`);
+      at = posix.dirname(at)
+    )
+      if ((folders.get(at) ?? 0) >= started_at) return false
+    return (folders.get(path) ?? 0) < started_at
+  })
 }

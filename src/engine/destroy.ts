@@ -3,14 +3,19 @@ import { layerPaths, stagePaths } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
 
-export async function destroy(
-  engine: Engine,
-  row: WorkspaceRow,
-  stopped: () => void = () => {},
-): Promise<void> {
+export async function destroy(engine: Engine, row: WorkspaceRow): Promise<void> {
+  await stop(engine, row)
+  await removeFiles(engine, row)
+}
+
+/** Ends the sandbox, with its cgroup and its socket. */
+export async function stop(engine: Engine, row: WorkspaceRow): Promise<void> {
   engine.guests.drop(row.id)
   await engine.backend.stop(row.id, row.sandbox)
-  stopped()
+}
+
+/** Unmounts and removes its layers. */
+export async function removeFiles(engine: Engine, row: WorkspaceRow): Promise<void> {
   const { stage } = await engine.hand.info()
   await engine.hand.call('remove', { path: stagePaths(stage, row.id).dir })
   await engine.hand.call('remove', { path: layerPaths(engine.home, row.id).dir })

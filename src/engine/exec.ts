@@ -2,6 +2,7 @@
 import { PyroError } from '../contract/errors.ts'
 import type { ExecResult } from '../contract/fields.ts'
 import type { CheckedInputOf } from '../contract/table.ts'
+import { GuestRefusal } from '../channel/guest.ts'
 import type { JobSpec, JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
 import type { Engine } from './engine.ts'
@@ -68,7 +69,8 @@ function jobSpec(row: JobRow<JobStatus>, input: Input): JobSpec {
  * recorded as running, and the watcher finds out.
  */
 async function failed(engine: Engine, row: JobRow<JobStatus>, error: unknown): Promise<unknown> {
-  const unknown = error instanceof PyroError && error.code === 'guest_unreachable'
+  const unknown =
+    error instanceof PyroError && error.code === 'guest_unreachable' && !(error instanceof GuestRefusal)
   if (unknown) {
     void watchJob(engine, row)
     return error

@@ -22,6 +22,7 @@ export const FAULT_POINTS = [
   'delete.removed',
   'delete.outcome',
   'adopt.outcome',
+  'end.outcome',
 ] as const
 
 export type FaultPoint = (typeof FAULT_POINTS)[number]

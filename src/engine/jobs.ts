@@ -14,6 +14,11 @@ import { execView, jobView, type OutputText } from './view.ts'
 import { recordEnd, watchJob } from './watch.ts'
 import { requireWorkspace } from './workspaces.ts'
 
+/** Of standard input in one request to the guest. */
+const MAX_WRITE = 524_288
+/** Of all streams in one answer of logs. */
+const MAX_LOGS = 16 * 1_048_576
+
 type Read = CheckedInputOf<'workspace_job_read'>
 
 /** @throws job_not_found */
@@ -102,7 +107,7 @@ export async function writeJob(engine: Engine, input: CheckedInputOf<'workspace_
   let written = 0
   // The guest takes what the command reads within ten seconds; a command that reads nothing ends the attempt.
   while (written < data.length) {
-    const taken = await guest.write(row.id, data.subarray(written), false)
+    const taken = await guest.write(row.id, data.subarray(written, written + MAX_WRITE), false)
     if (taken === 0) break
     written += taken
   }
@@ -139,17 +144,17 @@ export async function logs(
 ): Promise<OutputOf<'workspace_logs'>> {
   const { id } = requireWorkspace(engine, input.workspace_id)
   const rows = engine.jobs.list(id, input.limit).reverse()
+  const most = Math.min(input.max_output_bytes, Math.floor(MAX_LOGS / Math.max(1, 2 * rows.length)))
   const tail = async (job: string, stream: StreamName): Promise<OutputText> => {
-    const { end } = await spooled(engine, id, job, stream, 0, 1)
-    const read = await spooled(
-      engine,
-      id,
-      job,
-      stream,
-      Math.max(0, end - input.max_output_bytes),
-      Math.max(1, input.max_output_bytes),
-    )
-    return { ...read, end: read.from + read.data.length }
+    try {
+      const { end } = await spooled(engine, id, job, stream, 0, 1)
+      const read = await spooled(engine, id, job, stream, Math.max(0, end - most), Math.max(1, most))
+      return { ...read, end: read.from + read.data.length }
+    } catch (error) {
+      // A sandbox that spoilt the file of one command keeps the history of the others.
+      engine.log('logs.unreadable', { workspace: id, job, stream, error: String(error) })
+      return { data: Buffer.alloc(0), from: 0, end: 0, eof: true }
+    }
   }
   const entries = rows.map(async (row) =>
     execView(jobView(engine, row), await tail(row.id, 'stdout'), await tail(row.id, 'stderr')),

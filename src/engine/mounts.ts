@@ -4,6 +4,7 @@ import { sandboxOwner } from '../hand/index.ts'
 import { identity, layerPaths, mountWorkspace, stagePaths } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
+import { recordSandboxEnd } from './workspaces.ts'
 
 /** Afterwards the workspace's /workspace is mounted in the present holder's namespace. */
 export async function ensureMounted(engine: Engine, row: WorkspaceRow): Promise<void> {
@@ -35,7 +36,5 @@ export async function ensureMounted(engine: Engine, row: WorkspaceRow): Promise<
  */
 async function endOrphan(engine: Engine, row: WorkspaceRow): Promise<void> {
   await engine.backend.stop(row.id, row.sandbox)
-  engine.workspaces.update(row.id, { state: 'failed', reason: 'the holder of its mounts was ended' })
-  for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
-  engine.guests.drop(row.id)
+  recordSandboxEnd(engine, row, 'failed', 'the holder of its mounts was ended')
 }

@@ -32,6 +32,8 @@ async function recoverOne(engine: Engine, row: WorkspaceRow): Promise<void> {
     await finishDelete(engine, row)
   } else if (noticeEnd(engine, row).state === 'running') {
     void adopt(engine, row)
+  } else if (row.ephemeral) {
+    await finishDelete(engine, row)
   }
 }
 

@@ -2,6 +2,7 @@
  * Knowing when a job ends, also when nobody asks: one pending question to the guest per running job. What the guest
  * answers is recorded; a guest that is gone ends the workspace's running state.
  */
+import { GuestRefusal } from '../channel/guest.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
 import type { Engine } from './engine.ts'
@@ -9,9 +10,11 @@ import { noticeEnd } from './workspaces.ts'
 
 const ASK_MS = 30_000
 const RETRY_MS = 1000
-const FAR = Number.MAX_SAFE_INTEGER
+const MAX_RETRY_MS = 30_000
 /** Ended commands whose output a workspace keeps; older ones stay in the history without it. */
 export const KEPT_OUTPUTS = 1000
+/** Of those that are due, how many are tried at one job's end. */
+const MAX_FORGOTTEN = 8
 
 const watched = new WeakMap<Engine, Map<string, Promise<void>>>()
 
@@ -26,17 +29,25 @@ export function recordEnd(engine: Engine, row: JobRow<JobStatus>, status: JobSta
   forgetOldest(engine, row)
 }
 
+/** Jobs that have to be forgotten, by workspace: one with survivors is refused, and tried again at the next end. */
+const overdue = new WeakMap<Engine, Map<string, Set<string>>>()
+
 /** The guest remembers a bounded number of jobs; one that is too old makes room for each new one. */
 function forgetOldest(engine: Engine, { workspace_id, sequence }: JobRow<JobStatus>): void {
   if (sequence <= KEPT_OUTPUTS) return
-  const oldest = `job-${sequence - KEPT_OUTPUTS}`
-  if (engine.jobs.find(workspace_id, oldest)?.state !== 'exited') return
-  engine.guests
-    .of(workspace_id)
-    .forget(oldest)
-    .catch((error) => {
-      engine.log('job.not_forgotten', { workspace: workspace_id, job: oldest, error: String(error) })
-    })
+  const all = overdue.get(engine) ?? new Map<string, Set<string>>()
+  overdue.set(engine, all)
+  const due = all.get(workspace_id) ?? new Set<string>()
+  all.set(workspace_id, due.add(`job-${sequence - KEPT_OUTPUTS}`))
+  for (const job of [...due].slice(0, MAX_FORGOTTEN)) {
+    const forgotten = engine.guests.of(workspace_id).forget(job)
+    forgotten.then(
+      () => due.delete(job),
+      (error) => {
+        if (error instanceof GuestRefusal && error.code === 'job_not_found') due.delete(job)
+      },
+    )
+  }
 }
 
 /** Resolves when the job's end is recorded, or its workspace is gone. */
@@ -52,17 +63,24 @@ export function watchJob(engine: Engine, row: JobRow<JobStatus>): Promise<void> 
 }
 
 async function watch(engine: Engine, row: JobRow<JobStatus>): Promise<void> {
+  let pause = RETRY_MS
   while (engine.jobs.find(row.workspace_id, row.id)?.state === 'running') {
     try {
-      const status = await engine.guests
-        .of(row.workspace_id)
-        .wait(row.id, ASK_MS, { stdout: FAR, stderr: FAR }, false)
+      const status = await engine.guests.of(row.workspace_id).wait(row.id, ASK_MS, null, false)
+      pause = RETRY_MS
       if (status.state === 'exited') return recordEnd(engine, row, status)
     } catch (error) {
       const workspace = engine.workspaces.find(row.workspace_id)
       if (workspace === undefined || noticeEnd(engine, workspace).state !== 'running') return
+      if (error instanceof GuestRefusal && error.code === 'job_not_found') return recordLoss(engine, row)
       engine.log('job.watch_retry', { workspace: row.workspace_id, job: row.id, error: String(error) })
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref())
+      await new Promise((resolve) => setTimeout(resolve, pause).unref())
+      pause = Math.min(pause * 2, MAX_RETRY_MS)
     }
   }
+}
+
+/** A job the guest does not know never began, or its guest forgot it. */
+function recordLoss(engine: Engine, row: JobRow<JobStatus>): void {
+  engine.record('exec.outcome', () => engine.jobs.end(row.workspace_id, row.id, 'lost', null))
 }

@@ -3,6 +3,7 @@ import { PyroError } from '../contract/errors.ts'
 import type { SandboxRecord, WorkspaceRow } from '../store/workspaces.ts'
 import { bootId } from '../backend/process.ts'
 import type { Engine } from './engine.ts'
+import { mayBecome } from './states.ts'
 
 /** @throws workspace_not_found */
 export function requireWorkspace(engine: Engine, ref: string): WorkspaceRow {
@@ -21,9 +22,22 @@ export function requireWorkspace(engine: Engine, ref: string): WorkspaceRow {
 export function noticeEnd(engine: Engine, row: WorkspaceRow): WorkspaceRow {
   if (row.state !== 'running' || (row.sandbox !== null && engine.backend.find(row.sandbox))) return row
   const [state, reason] = endOf(row.sandbox)
+  return recordSandboxEnd(engine, row, state, reason)
+}
+
+/** One record for the workspace and every job that its end ended. */
+export function recordSandboxEnd(
+  engine: Engine,
+  row: WorkspaceRow,
+  state: 'stopped' | 'failed',
+  reason: string,
+): WorkspaceRow {
+  if (!mayBecome(row.state, state)) return row
   engine.log('workspace.ended', { workspace: row.id, state, reason })
-  engine.workspaces.update(row.id, { state, reason })
-  for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
+  engine.record('end.outcome', () => {
+    engine.workspaces.update(row.id, { state, reason })
+    for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
+  })
   engine.guests.drop(row.id)
   return { ...row, state, reason }
 }

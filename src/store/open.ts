@@ -24,7 +24,8 @@ export function transaction<T>(db: Database, write: () => T): T {
     db.exec('COMMIT')
     return result
   } catch (error) {
-    db.exec('ROLLBACK')
+    // A full disk has rolled back by itself already.
+    if (db.isTransaction) db.exec('ROLLBACK')
     throw error
   }
 }

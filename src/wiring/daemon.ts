@@ -1,5 +1,5 @@
 /** The engine's process: one per PYRO_HOME, the only place where the parts are put together. */
-import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exportTable } from '../store/exports.ts'
 import { jobTable } from '../store/jobs.ts'
@@ -20,21 +20,24 @@ import { recover } from '../engine/recovery.ts'
 import { handService } from '../hand/index.ts'
 import { serve } from '../surface/http/serve.ts'
 import { idleWatch } from './idle.ts'
+import { logFile } from './log.ts'
 import { takeLock } from './lock.ts'
 import { type Paths, resolvePaths } from './paths.ts'
+import { privateFolder } from './private.ts'
 import { nativeBinary, VERSION } from './package.ts'
 
 async function main(): Promise<void> {
   const paths = resolvePaths()
   process.umask(0o077)
-  for (const folder of [paths.home, paths.cache, paths.runtimeDir])
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const folder of [paths.home, paths.cache]) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  privateFolder(paths.runtimeDir)
   const lock = takeLock(paths.home)
   if (lock === null) return
   rmSync(paths.startupError, { force: true })
 
-  const log: Engine['log'] = (event, fields = {}) =>
-    appendFileSync(paths.log, `${JSON.stringify({ at: new Date().toISOString(), event, ...fields })}\n`)
+  const log = logFile(paths.log)
+  // What goes wrong in work that nobody waits for concerns one workspace; the others need the engine.
+  process.on('unhandledRejection', (error) => log('engine.unhandled', { error: String(error) }))
   const { engine, store } = wire(paths, log, (options) => void stop(options))
   for (const work of recover(engine)) void work
   const server = await serve({ handlers: handlers(engine), socket: paths.socket, version: VERSION, log })

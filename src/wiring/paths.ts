@@ -1,7 +1,6 @@
 /** Where the state of one PYRO_HOME lies. The only place that knows these names; pure but for one realpath. */
-import { createHash } from 'node:crypto'
 import { realpathSync } from 'node:fs'
-import { homedir, userInfo } from 'node:os'
+import { homedir } from 'node:os'
 import { dirname, basename, join, resolve } from 'node:path'
 
 export interface Paths {
@@ -9,7 +8,7 @@ export interface Paths {
   home: string
   /** PYRO_CACHE: environments and what else can be built again. */
   cache: string
-  /** Sockets, in a folder of mode 0700 whose name carries a hash of the home, so that names stay short. */
+  /** Sockets, in a folder of mode 0700. It depends on the home alone, so that every client finds the same engine. */
   runtimeDir: string
   socket: string
   log: string
@@ -23,9 +22,7 @@ export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
     resolve(env['PYRO_HOME'] || join(env['XDG_STATE_HOME'] || join(user(), '.local/state'), 'pyro')),
   )
   const cache = resolve(env['PYRO_CACHE'] || join(env['XDG_CACHE_HOME'] || join(user(), '.cache'), 'pyro'))
-  const base = env['XDG_RUNTIME_DIR'] || `/tmp/pyro-${userInfo().uid}`
-  const hash = createHash('sha256').update(home).digest('hex').slice(0, 12)
-  const runtimeDir = join(base, `pyro-${hash}`)
+  const runtimeDir = socketFolder(home)
   return {
     home,
     cache,
@@ -34,6 +31,29 @@ export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
     log: join(home, 'engine.log'),
     startupError: join(home, 'engine-error.json'),
   }
+}
+
+/** A socket's whole path has to stay below the kernel's 108 bytes; the longest name here is a sandbox's. */
+const LONGEST_SOCKET = '/ws-0123456789.sock'
+const MAX_SOCKET_PATH = 104
+
+function socketFolder(home: string): string {
+  const own = join(home, 'run')
+  if (Buffer.byteLength(own + LONGEST_SOCKET) <= MAX_SOCKET_PATH) return own
+  return join(`/tmp/pyro-${process.geteuid?.() ?? 0}`, `pyro-${fingerprint(home)}`)
+}
+
+/**
+ * FNV-1a of two different beginnings, 64 bits in all. It keeps a user's own homes apart and is no defence; loading a
+ * cryptographic hash would be a fifth of a command's start.
+ */
+function fingerprint(text: string): string {
+  const hash = (seed: number) => {
+    let value = seed
+    for (const byte of Buffer.from(text)) value = Math.imul(value ^ byte, 0x01000193)
+    return (value >>> 0).toString(16).padStart(8, '0')
+  }
+  return hash(0x811c9dc5) + hash(0x9747b28c)
 }
 
 /** The real path of a folder that may not exist: two spellings of one home must find one engine. */

@@ -91,6 +91,6 @@ test('a command that is neither says what it may be', () => {
   )
   expect(refusal('workspace_exec', { workspace_id: 'a', command: [] }).message).toMatch(/^command: /)
   expect(refusal('workspace_exec', { workspace_id: 'a', command: ['a\0b'] }).message).toMatch(
-    /^command: .*NUL/,
+    /^command.0: .*NUL/,
   )
 })

@@ -1,6 +1,7 @@
 /** The engine killed, and the disk full or broken, at every record it writes: nothing is half done, nothing is left. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FAULT_POINTS, type FaultPoint } from '../../src/engine/faults.ts'
 import { Lost, newFolder, Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
@@ -50,6 +51,7 @@ const DRIVE: Record<string, (engine: TestEngine, point: FaultPoint) => Promise<u
   update: (engine) => engine.call('workspace_update', { workspace_id: 'kept', labels: { touched: 'yes' } }),
   export: (engine) =>
     engine.call('workspace_export', { workspace_id: 'kept', path: 'a.txt', output_path: out }),
+  end: (engine) => engine.call('workspace_status', { workspace_id: 'second' }),
   delete: async (engine) => {
     await engine.call('workspace_delete', { workspace_id: 'second' })
   },
@@ -62,6 +64,15 @@ async function prepare(point: FaultPoint): Promise<void> {
     const engine = await startEngine({ folder })
     await engine.call('workspace_create', { environment: 'host', seed_path: seed, name: 'second' })
     await engine.kill()
+  }
+  if (point === 'end.outcome') {
+    const engine = await startEngine({ folder })
+    await engine.call('workspace_create', { environment: 'host', name: 'second' })
+    await engine.kill()
+    const db = new DatabaseSync(join(folder, 'home/pyro.db'), { readOnly: true })
+    const row = db.prepare("SELECT sandbox FROM workspaces WHERE name = 'second'").get() as { sandbox: string }
+    db.close()
+    process.kill(JSON.parse(row.sandbox).pid, 'SIGKILL')
   }
   if (point === 'adopt.outcome') {
     const engine = await startEngine({ folder, env: { PYRO_FAULT: 'exec.intent:kill' } })
@@ -112,7 +123,7 @@ describe.each(FAULT_POINTS.filter((point) => !point.startsWith('holder.')))('%s'
     const engine = await startEngine({ folder, env }).catch((error: Error) => error)
     if (engine instanceof Error) {
       // The point lies in recovery: the armed engine may die before it answers.
-      expect(point).toBe('adopt.outcome')
+      expect(['adopt.outcome', 'end.outcome']).toContain(point)
     } else {
       const drive = DRIVE[point.split('.')[0]!]
       const answer = await (drive?.(engine, point) ?? Promise.resolve()).catch((error: Error) => error)

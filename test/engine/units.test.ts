@@ -107,6 +107,10 @@ describe('export paths', () => {
     expect(wasExported(entry('out/a', 7), [{ path: 'out', started_at: 6 }])).toBe(false)
     expect(wasExported(entry('outer', 5), [{ path: 'out', started_at: 6 }])).toBe(false)
     expect(wasExported(entry('x', 5), [{ path: '.', started_at: 6 }])).toBe(true)
+    const renamed = new Map([['out/moved', 9]])
+    expect(wasExported(entry('out/moved/a', 5), [{ path: 'out', started_at: 6 }], renamed)).toBe(false)
+    expect(wasExported(entry('out/still/a', 5), [{ path: 'out', started_at: 6 }], renamed)).toBe(true)
+    expect(wasExported(entry('out/a', 5), [{ path: 'out', started_at: 6 }], new Map([['out', 9]]))).toBe(false)
   })
 })
 

@@ -33,7 +33,7 @@ export default operation({
     .strict(),
   output: job,
   effects: { readOnly: false, destructive: true, idempotent: true },
-  errors: ['workspace_not_found', 'wrong_state', 'job_not_found', 'guest_unreachable'],
+  errors: ['workspace_not_found', 'wrong_state', 'job_not_found', 'job_ended', 'guest_unreachable'],
   cli: {
     positionals: ['workspace_id', 'job_id'],
     examples: ['workspace job kill fix-login job-3', 'workspace job kill fix-login job-3 --signal SIGINT'],

@@ -10,7 +10,7 @@ export async function perform(invocation: Invocation): Promise<number> {
     return await (await import('./command.ts')).runCommand(invocation)
   if (operation.name === 'daemon_status' || operation.name === 'daemon_stop')
     return await (await import('./daemon.ts')).daemon(invocation)
-  const output = await ask(client(), invocation)
+  const output = await ask(client({ once: true }), invocation)
   return await show(invocation, output, flags.json)
 }
 

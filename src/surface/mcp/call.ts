@@ -18,7 +18,10 @@ export async function callTool({ engine, tool, input, signal, tell }: ToolCall) 
     const name = tool.operation.name as OperationName
     const onProgress = tell && ((progress: Progress) => tell(messageOf(progress)))
     const output = await engine.call(name, { ...tool.defaults, ...input } as never, { signal, onProgress })
-    return { content: [{ type: 'text' as const, text: textOf(output) }], structuredContent: output as Record<string, unknown> }
+    return {
+      content: [{ type: 'text' as const, text: textOf(output) }],
+      structuredContent: output as Record<string, unknown>,
+    }
   } catch (thrown) {
     // As text only: hosts check structured content against the schema of results, also when it is none.
     const text = JSON.stringify({ error: toPyroError(thrown).toBody() })

@@ -20,7 +20,10 @@ export async function serveMcp(): Promise<void> {
 }
 
 export function mcpServer(engine: Client): McpServer {
-  const server = new McpServer({ name: 'pyro', version: VERSION }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS })
+  const server = new McpServer(
+    { name: 'pyro', version: VERSION },
+    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+  )
   for (const tool of TOOLS) register(server, engine, tool)
   return server
 }
@@ -35,7 +38,12 @@ function register(server: McpServer, engine: Client, tool: Tool): void {
       description: `${operation.summary} ${operation.description}`,
       inputSchema: unchecked(inputSchema),
       outputSchema: unchecked(outputSchema),
-      annotations: { readOnlyHint: readOnly, destructiveHint: destructive, idempotentHint: idempotent, openWorldHint: false },
+      annotations: {
+        readOnlyHint: readOnly,
+        destructiveHint: destructive,
+        idempotentHint: idempotent,
+        openWorldHint: false,
+      },
     },
     (input, { mcpReq }) => {
       const token = mcpReq._meta?.progressToken
@@ -44,13 +52,28 @@ function register(server: McpServer, engine: Client, tool: Tool): void {
         const params = { progressToken: token!, progress: ++count, message }
         mcpReq.notify({ method: 'notifications/progress', params }).catch(() => {})
       }
-      return callTool({ engine, tool, input, signal: mcpReq.signal, tell: token === undefined ? undefined : tell })
+      return callTool({
+        engine,
+        tool,
+        input,
+        signal: mcpReq.signal,
+        tell: token === undefined ? undefined : tell,
+      })
     },
   )
 }
 
 /** Announced as it is; the engine checks what comes, so that an error is the same whoever asks. */
-function unchecked(schema: Record<string, unknown>): StandardSchemaWithJSON<unknown, Record<string, unknown>> {
+function unchecked(
+  schema: Record<string, unknown>,
+): StandardSchemaWithJSON<unknown, Record<string, unknown>> {
   const validate = (value: unknown) => ({ value: value as Record<string, unknown> })
-  return { '~standard': { version: 1 as const, vendor: 'pyro', validate, jsonSchema: { input: () => schema, output: () => schema } } }
+  return {
+    '~standard': {
+      version: 1 as const,
+      vendor: 'pyro',
+      validate,
+      jsonSchema: { input: () => schema, output: () => schema },
+    },
+  }
 }

@@ -5,10 +5,15 @@ const MAX_CHARS = 20_000
 type Fields = Record<string, unknown>
 
 export function textOf(output: unknown): string {
-  return bounded(isCommand(output) ? commandText(output) : entriesOf(output)?.map(commandText).join('\n') || JSON.stringify(output, null, 1))
+  return bounded(
+    isCommand(output)
+      ? commandText(output)
+      : entriesOf(output)?.map(commandText).join('\n') || JSON.stringify(output, null, 1),
+  )
 }
 
-const isCommand = (value: unknown): value is Fields => typeof value === 'object' && value !== null && 'stdout' in value && 'job_id' in value
+const isCommand = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && 'stdout' in value && 'job_id' in value
 
 function entriesOf(output: unknown): Fields[] | undefined {
   const entries = (output as { entries?: unknown }).entries
@@ -18,7 +23,9 @@ function entriesOf(output: unknown): Fields[] | undefined {
 const SAID = ['job_id', 'state', 'exit_code', 'signal', 'timed_out', 'duration_ms', 'survivors']
 
 function commandText(output: Fields): string {
-  const told = SAID.filter((field) => ![null, undefined, false, 0].includes(output[field] as null) || field === 'exit_code')
+  const told = SAID.filter(
+    (field) => ![null, undefined, false, 0].includes(output[field] as null) || field === 'exit_code',
+  )
   const head = told.map((field) => `${field}=${output[field]}`).join(' ')
   const parts = (['stdout', 'stderr'] as const).map((name) => streamText(name, output))
   return [head, ...parts.filter((part) => part !== '')].join('\n')

@@ -30,7 +30,13 @@ export const TOOLS: Tool[] = Object.values(OPERATIONS as Record<string, Operatio
       defaults[field] = value
     }
     const outputSchema = schemaOf(operation.output, 'output')
-    return { name: operation.tool!, operation, inputSchema: { ...inputSchema, properties }, outputSchema, defaults }
+    return {
+      name: operation.tool!,
+      operation,
+      inputSchema: { ...inputSchema, properties },
+      outputSchema,
+      defaults,
+    }
   })
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {

@@ -20,8 +20,13 @@ export async function readAnswer(
     return await readLines(response, engineVersion, onProgress)
   const parts: Buffer[] = []
   await consume(response, (part) => parts.push(part))
-  const answer = JSON.parse(Buffer.concat(parts).toString()) as Line
-  if (response.statusCode === 200) return answer
+  return whole(Buffer.concat(parts).toString(), response.statusCode, engineVersion)
+}
+
+/** An answer that is one JSON value. @throws PyroError as the engine said it */
+export function whole(body: string, status: number | undefined, engineVersion: string): unknown {
+  const answer = JSON.parse(body) as Line
+  if (status === 200) return answer
   throw toError(answer.error, engineVersion)
 }
 

@@ -1,22 +1,26 @@
 /** Calls to the engine over its unix socket, in the contract's own names; starts the engine when it is not there. */
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { Agent, IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
 import type { InputOf, OperationName, OutputOf } from '../../contract/table.ts'
 import { type Paths, resolvePaths } from '../../wiring/paths.ts'
-import { readAnswer } from './answer.ts'
+import { requirePrivate } from '../../wiring/private.ts'
+import { readAnswer, whole } from './answer.ts'
+import { askOnce } from './once.ts'
 import { HOST_PATHS, READ_ONLY } from './names.ts'
 import { connects, ended, startEngine } from './start.ts'
 import type { CallOptions } from './types.ts'
 
 // Loaded this way because importing it as a module evaluates all of its lazy parts, which costs more than Node's start.
-const http = process.getBuiltinModule('node:http')
+const http = () => process.getBuiltinModule('node:http')
 
 export interface ClientOptions {
   /** State directory; default: PYRO_HOME, or the XDG state directory. */
   home?: string | undefined
   /** Start the engine when it is not there. Default: true. */
   autostart?: boolean | undefined
+  /** One call is all there will be: it needs no connection that is kept. Default: false. */
+  once?: boolean | undefined
 }
 export interface Client {
   paths: Paths
@@ -33,10 +37,11 @@ const SILENCE_MS = 15 * 60_000
 const RETRIES = 20
 const RETRY_MS = 100
 
-export function client({ home, autostart = true }: ClientOptions = {}): Client {
+export function client({ home, autostart = true, once = false }: ClientOptions = {}): Client {
   const env = home === undefined ? process.env : { ...process.env, PYRO_HOME: resolve(home) }
   const paths = resolvePaths(env)
-  const agent = new http.Agent({ keepAlive: true, maxFreeSockets: 16, timeout: IDLE_MS })
+  requirePrivate(paths.runtimeDir)
+  let agent: Agent | undefined
 
   async function call(name: OperationName, input: unknown, options: CallOptions = {}): Promise<unknown> {
     if (name !== 'daemon_stop') return await ask(name, input, options)
@@ -49,7 +54,7 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
   async function ask(name: OperationName, input: unknown, options: CallOptions): Promise<unknown> {
     const body = JSON.stringify(absolutePaths(input as Record<string, unknown>))
     for (let tries = 0; ; tries++) {
-      options.signal?.throwIfAborted()
+      if (options.signal?.aborted) throw cancelled(options.signal)
       try {
         return await send(name, body, options)
       } catch (error) {
@@ -76,14 +81,24 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
     return true
   }
 
+  async function sendOnce(name: string, body: string, signal?: AbortSignal): Promise<unknown> {
+    const request = { socketPath: paths.socket, path: `/v1/${name}`, body, signal, silenceMs: SILENCE_MS }
+    const answer = await askOnce(request).catch((error: Error) => {
+      throw signal?.aborted ? cancelled(signal) : lost(false, error, paths)
+    })
+    return whole(answer.body, answer.status, answer.headers['pyro-version'] ?? '')
+  }
+
   function send(name: string, body: string, { signal, onProgress }: CallOptions): Promise<unknown> {
+    if (once && !onProgress) return sendOnce(name, body, signal)
+    agent ??= new (http().Agent)({ keepAlive: true, maxFreeSockets: 16, timeout: IDLE_MS })
     const answer = Promise.withResolvers<unknown>()
     const headers = {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
       ...(onProgress ? { accept: 'application/x-ndjson' } : {}),
     }
-    const request = http.request({
+    const request = http().request({
       agent,
       socketPath: paths.socket,
       path: `/v1/${name}`,
@@ -93,10 +108,10 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
     const abort = () => request.destroy(cancelled(signal))
     signal?.addEventListener('abort', abort, { once: true })
     request.setTimeout(SILENCE_MS, () => request.destroy(new Error('no answer')))
-    request.on('error', (error) => answer.reject(lost(request, error, paths)))
+    request.on('error', (error) => answer.reject(lost(request.reusedSocket, error, paths)))
     request.on('response', (response: IncomingMessage) => {
       readAnswer(response, onProgress).then(answer.resolve, (error) =>
-        answer.reject(lost(request, error, paths)),
+        answer.reject(lost(request.reusedSocket, error, paths)),
       )
     })
     request.end(body)
@@ -111,7 +126,7 @@ export function client({ home, autostart = true }: ClientOptions = {}): Client {
       if (!autostart) throw new NotThere(paths)
       await startEngine({ paths, env, signal })
     },
-    close: () => agent.destroy(),
+    close: () => agent?.destroy(),
   }
 }
 
@@ -123,10 +138,10 @@ class NotThere extends PyroError {
   }
 }
 
-function lost(request: ClientRequest, error: Error, paths: Paths): PyroError {
+function lost(reused: boolean, error: Error, paths: Paths): PyroError {
   if (error instanceof PyroError) return error
   const code = (error as NodeJS.ErrnoException).code
-  const connecting = (error as NodeJS.ErrnoException).syscall === 'connect' && !request.reusedSocket
+  const connecting = (error as NodeJS.ErrnoException).syscall === 'connect' && !reused
   if (connecting && (code === 'ENOENT' || code === 'ECONNREFUSED')) return new NotThere(paths, error)
   const hint = `See ${paths.log}.`
   return new PyroError('engine_unreachable', `The engine did not answer: ${error.message}.`, {

@@ -25,7 +25,7 @@ export async function startEngine({ paths, env, signal }: StartOptions): Promise
   const deadline = performance.now() + START_MS
   let attempt = launch(paths, env)
   while (!(await connects(paths.socket))) {
-    signal?.throwIfAborted()
+    if (signal?.aborted) throw new PyroError('cancelled', 'The call was cancelled.', { cause: signal.reason })
     const now = performance.now()
     if (attempt.exit !== undefined && attempt.exit !== 0) throw startupError(paths, attempt.since)
     if (now > deadline) throw unreachable(paths, `it did not answer within ${START_MS / 1000} seconds`)
