@@ -7,7 +7,12 @@ try {
   const job = await pyro.exec(workspaceId, 'ls && uname -a | tee report.txt')
   for await (const { data } of job.output()) process.stdout.write(data)
   const { exitCode } = await job.result
-  const { bytes } = await pyro.exportWorkspace({ workspaceId, path: 'report.txt', outputPath: 'report.txt', overwrite: true })
+  const { bytes } = await pyro.exportWorkspace({
+    workspaceId,
+    path: 'report.txt',
+    outputPath: 'report.txt',
+    overwrite: true,
+  })
   console.log(`exit code ${exitCode}, report.txt: ${bytes} bytes`)
 } finally {
   await pyro.deleteWorkspace({ workspaceId })

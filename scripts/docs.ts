@@ -32,8 +32,10 @@ for (const path of globSync(['*.md', 'docs/**/*.md'], { cwd: root }).sort()) {
   for (const [, target = ''] of text.replace(/```[\s\S]*?```/g, '').matchAll(/\]\(([^)\s]+)\)/g)) {
     if (/^[a-z]+:/.test(target)) continue
     const [file = '', anchor] = target.split('#')
-    if (file !== '' && !existsSync(join(root, dirname(path), file))) problems.push(`${path}: ${target} leads nowhere`)
-    else if (file === '' && anchor !== undefined && !headings.has(anchor)) problems.push(`${path}: #${anchor} leads nowhere`)
+    if (file !== '' && !existsSync(join(root, dirname(path), file)))
+      problems.push(`${path}: ${target} leads nowhere`)
+    else if (file === '' && anchor !== undefined && !headings.has(anchor))
+      problems.push(`${path}: #${anchor} leads nowhere`)
   }
 }
 for (const problem of problems) console.error(problem)
@@ -42,5 +44,12 @@ process.exitCode = problems.length > 0 ? 1 : 0
 /** Anchors as Markdown viewers make them. */
 function headingsOf(text: string): Set<string> {
   const titles = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title)
-  return new Set(titles.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(' ', '-')))
+  return new Set(
+    titles.map((title) =>
+      title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
 }

@@ -65,7 +65,8 @@ reader has not acknowledged by its cursors.
 
 function errorTable(): string {
   const rows = Object.entries(ERRORS).map(
-    ([code, { exit, http, retryable, meaning }]) => `| \`${code}\` | ${exit} | ${http} | ${retryable ? 'yes' : ''} | ${meaning} |`,
+    ([code, { exit, http, retryable, meaning }]) =>
+      `| \`${code}\` | ${exit} | ${http} | ${retryable ? 'yes' : ''} | ${meaning} |`,
   )
   return `## Errors
 
@@ -80,8 +81,13 @@ ${rows.join('\n')}
 
 const list = (codes: readonly ErrorCode[]) => codes.map((code) => `\`${code}\``).join(', ')
 
-function section({ name, command, sdk, tool, summary, description, input, output, effects, errors }: Operation, described: OperationDescription): string {
-  const flags = new Map([...described.positionals, ...described.flags].map((field) => [field.field, spelling(field, described)]))
+function section(
+  { name, command, sdk, tool, summary, description, input, output, effects, errors }: Operation,
+  described: OperationDescription,
+): string {
+  const flags = new Map(
+    [...described.positionals, ...described.flags].map((field) => [field.field, spelling(field, described)]),
+  )
   if (described.rest !== null) flags.set(described.rest.field, '`-- WORDS…`')
   const schema = z.toJSONSchema(input, { io: 'input' }) as Property
   const told = [
@@ -105,16 +111,26 @@ function section({ name, command, sdk, tool, summary, description, input, output
 
 function usage(command: string[], { positionals, rest }: OperationDescription): string {
   const words = positionals.map(({ field, required }) => (required ? `<${field}>` : `[${field}]`))
-  return ['#', 'pyro', ...command, '[options]', ...words, ...(rest === null ? [] : ['--', `<${rest.field}...>`])].join(' ')
+  return [
+    '#',
+    'pyro',
+    ...command,
+    '[options]',
+    ...words,
+    ...(rest === null ? [] : ['--', `<${rest.field}...>`]),
+  ].join(' ')
 }
 
 function spelling(field: FieldDescription, { positionals }: OperationDescription): string {
   if (positionals.some((positional) => positional.field === field.field)) return `\`<${field.field}>\``
-  const value = { boolean: '', map: ' KEY=VALUE', list: ' VALUE', command: ' TEXT' }[field.kind as string] ?? ' VALUE'
+  const value =
+    { boolean: '', map: ' KEY=VALUE', list: ' VALUE', command: ' TEXT' }[field.kind as string] ?? ' VALUE'
   return `\`--${field.flag}${value}\``
 }
 
 function inputTable(schema: Property, flags: Map<string, string>): string {
   const rows = fieldRows(schema, flags)
-  return rows.length === 0 ? 'It takes no input.\n' : `| input | type | CLI | |\n|---|---|---|---|\n${rows.join('\n')}\n`
+  return rows.length === 0
+    ? 'It takes no input.\n'
+    : `| input | type | CLI | |\n|---|---|---|---|\n${rows.join('\n')}\n`
 }

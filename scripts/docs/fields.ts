@@ -33,18 +33,28 @@ function typeOf(property: Property): string {
   if (anyOf !== undefined) return [...new Set(anyOf.map(typeOf))].join(' or ')
   if (choices !== undefined) return choices.map((choice) => `\`${choice}\``).join(', ')
   if (type === 'array') return `list of ${items === undefined ? 'anything' : typeOf(items)}`
-  if (properties !== undefined) return `{${Object.entries(properties).map(([name, inner]) => `${name}: ${typeOf(inner)}`).join(', ')}}`
+  if (properties !== undefined)
+    return `{${Object.entries(properties)
+      .map(([name, inner]) => `${name}: ${typeOf(inner)}`)
+      .join(', ')}}`
   if (additionalProperties !== undefined) return 'map of strings'
   return [type ?? 'anything'].flat().join(' or ')
 }
 
 function noteOf(property: Property): string {
   const { description, default: value, minimum, maximum, exclusiveMinimum } = property
-  const least = exclusiveMinimum !== undefined ? `more than ${exclusiveMinimum}` : minimum !== undefined && minimum > -UNBOUNDED ? `${minimum}` : ''
+  const least =
+    exclusiveMinimum !== undefined
+      ? `more than ${exclusiveMinimum}`
+      : minimum !== undefined && minimum > -UNBOUNDED
+        ? `${minimum}`
+        : ''
   const most = maximum !== undefined && maximum < UNBOUNDED ? `${maximum}` : ''
   const range = most === '' ? '' : `${least || '…'} to ${most}.`
   const plain = value !== undefined && typeof value !== 'object'
-  return [description ?? '', range, plain ? `Default: ${cellCode(String(value))}.` : ''].filter((part) => part !== '').join(' ')
+  return [description ?? '', range, plain ? `Default: ${cellCode(String(value))}.` : '']
+    .filter((part) => part !== '')
+    .join(' ')
 }
 
 const cellCode = (text: string) => (text === '' ? 'empty' : `\`${text}\``)

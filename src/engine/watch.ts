@@ -72,7 +72,7 @@ async function watch(engine: Engine, row: JobRow<JobStatus>): Promise<void> {
     } catch (error) {
       const workspace = engine.workspaces.find(row.workspace_id)
       if (workspace === undefined || noticeEnd(engine, workspace).state !== 'running') return
-      if (error instanceof GuestRefusal && error.code === 'job_not_found') return recordLoss(engine, row)
+      if (error instanceof GuestRefusal && error.code === 'job_not_found') return recordAbsence(engine, row)
       engine.log('job.watch_retry', { workspace: row.workspace_id, job: row.id, error: String(error) })
       await new Promise((resolve) => setTimeout(resolve, pause).unref())
       pause = Math.min(pause * 2, MAX_RETRY_MS)
@@ -80,7 +80,7 @@ async function watch(engine: Engine, row: JobRow<JobStatus>): Promise<void> {
   }
 }
 
-/** A job the guest does not know never began, or its guest forgot it. */
-function recordLoss(engine: Engine, row: JobRow<JobStatus>): void {
-  engine.record('exec.outcome', () => engine.jobs.end(row.workspace_id, row.id, 'lost', null))
+/** Ended jobs are recorded before the guest may forget them: one that it does not know never began. */
+function recordAbsence(engine: Engine, row: JobRow<JobStatus>): void {
+  engine.record('exec.undone', () => engine.jobs.remove(row.workspace_id, row.id))
 }

@@ -34,10 +34,15 @@ export function recordSandboxEnd(
 ): WorkspaceRow {
   if (!mayBecome(row.state, state)) return row
   engine.log('workspace.ended', { workspace: row.id, state, reason })
-  engine.record('end.outcome', () => {
-    engine.workspaces.update(row.id, { state, reason })
-    for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
-  })
+  try {
+    engine.record('end.outcome', () => {
+      engine.workspaces.update(row.id, { state, reason })
+      for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
+    })
+  } catch (error) {
+    // It is true without the record, and whoever looks next writes it.
+    engine.log('workspace.end_unrecorded', { workspace: row.id, error: String(error) })
+  }
   engine.guests.drop(row.id)
   return { ...row, state, reason }
 }

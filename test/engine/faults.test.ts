@@ -2,9 +2,17 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { FAULT_POINTS, type FaultPoint } from '../../src/engine/faults.ts'
-import { Lost, newFolder, Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
+import {
+  killEngines,
+  Lost,
+  newFolder,
+  Refused,
+  removeFolder,
+  startEngine,
+  type TestEngine,
+} from '../support/engine.ts'
 import { cgroupsOf, mountsBelow, processesNaming } from '../support/leaks.ts'
 
 const folder = newFolder()
@@ -23,6 +31,7 @@ beforeAll(async () => {
   await engine.kill()
 })
 
+afterEach(killEngines)
 afterAll(async () => {
   const engine = await startEngine({ folder })
   await engine.stop()
@@ -70,7 +79,9 @@ async function prepare(point: FaultPoint): Promise<void> {
     await engine.call('workspace_create', { environment: 'host', name: 'second' })
     await engine.kill()
     const db = new DatabaseSync(join(folder, 'home/pyro.db'), { readOnly: true })
-    const row = db.prepare("SELECT sandbox FROM workspaces WHERE name = 'second'").get() as { sandbox: string }
+    const row = db.prepare("SELECT sandbox FROM workspaces WHERE name = 'second'").get() as {
+      sandbox: string
+    }
     db.close()
     process.kill(JSON.parse(row.sandbox).pid, 'SIGKILL')
   }

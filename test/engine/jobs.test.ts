@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openStore, transaction } from '../../src/store/open.ts'
 import { toPyroError } from '../../src/contract/errors.ts'
-import { newFolder, Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
+import { newFolder, type Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
 
 let engine: TestEngine
 let id: string
@@ -22,16 +22,22 @@ const list = async () => (await engine.call('workspace_job_list', { workspace_id
 
 test('a command that nobody reads ends in the record', async () => {
   const { job_id } = await start('sleep 0.5; exit 4')
-  await expect.poll(async () => (await list()).find((job) => job.job_id === job_id), { timeout: 5000 }).toMatchObject({
-    state: 'exited',
-    exit_code: 4,
-  })
+  await expect
+    .poll(async () => (await list()).find((job) => job.job_id === job_id), { timeout: 5000 })
+    .toMatchObject({
+      state: 'exited',
+      exit_code: 4,
+    })
   expect((await engine.call('workspace_status', { workspace_id: id })).running_job_count).toBe(0)
   expect(readFileSync(join(engine.home, 'engine.log'), 'utf8')).not.toMatch(/watch_retry/)
 })
 
 test('a run that outlived its caller is thrown away once its output was read', async () => {
-  const begun = await engine.call('run', { environment: 'host', command: 'sleep 0.5; echo over', wait_ms: 100 })
+  const begun = await engine.call('run', {
+    environment: 'host',
+    command: 'sleep 0.5; echo over',
+    wait_ms: 100,
+  })
   expect(begun).toMatchObject({ state: 'running', deleted: false })
   const job = { workspace_id: begun.workspace_id, job_id: begun.job_id, wait_ms: 5000 }
   let read = await engine.call('workspace_job_read', job)
@@ -55,10 +61,17 @@ test('a refusal is an answer, and leaves no job behind', async () => {
 })
 
 test('much input arrives whole', async () => {
-  const begun = await engine.call('workspace_exec', { workspace_id: id, command: 'wc -c', stdin_open: true, wait_ms: 0 })
+  const begun = await engine.call('workspace_exec', {
+    workspace_id: id,
+    command: 'wc -c',
+    stdin_open: true,
+    wait_ms: 0,
+  })
   const job = { workspace_id: id, job_id: begun.job_id }
   const data = 'é'.repeat(500_000)
-  expect(await engine.call('workspace_job_write', { ...job, data, eof: true })).toMatchObject({ written: 1_000_000 })
+  expect(await engine.call('workspace_job_write', { ...job, data, eof: true })).toMatchObject({
+    written: 1_000_000,
+  })
   let read = await engine.call('workspace_job_read', { ...job, wait_ms: 5000 })
   while (read.state === 'running') read = await engine.call('workspace_job_read', { ...job, wait_ms: 5000 })
   expect(read.stdout.data).toBe('1000000\n')
@@ -88,7 +101,9 @@ test('a log that cannot be written ends nothing', async () => {
   const other = await startEngine()
   const { workspace_id } = await other.call('workspace_create', { environment: 'host' })
   execFileSync('ln', ['-sf', '/dev/full', join(other.home, 'engine.log')])
-  expect(await other.call('workspace_exec', { workspace_id, command: 'echo ok' })).toMatchObject({ stdout: 'ok\n' })
+  expect(await other.call('workspace_exec', { workspace_id, command: 'echo ok' })).toMatchObject({
+    stdout: 'ok\n',
+  })
   await other.stop()
   expect(readdirSync(join(other.home, 'workspaces'))).toEqual([])
   removeFolder(other.folder)

@@ -110,7 +110,9 @@ describe('export paths', () => {
     const renamed = new Map([['out/moved', 9]])
     expect(wasExported(entry('out/moved/a', 5), [{ path: 'out', started_at: 6 }], renamed)).toBe(false)
     expect(wasExported(entry('out/still/a', 5), [{ path: 'out', started_at: 6 }], renamed)).toBe(true)
-    expect(wasExported(entry('out/a', 5), [{ path: 'out', started_at: 6 }], new Map([['out', 9]]))).toBe(false)
+    expect(wasExported(entry('out/a', 5), [{ path: 'out', started_at: 6 }], new Map([['out', 9]]))).toBe(
+      false,
+    )
   })
 })
 

@@ -63,6 +63,13 @@ export function engineEnv(folder: string, extra: Record<string, string> = {}): N
   }
 }
 
+const alive = new Set<ChildProcess>()
+
+/** Ends the engines that a failed test left, so that the next one finds none. */
+export function killEngines(): void {
+  for (const child of alive) child.kill('SIGKILL')
+}
+
 export async function startEngine({
   folder = newFolder(),
   env: extra = {},
@@ -77,6 +84,8 @@ export async function startEngine({
     stdio: ['ignore', 'ignore', 'pipe'],
     ...(user ? { uid: user.uid, gid: user.gid } : {}),
   })
+  alive.add(child)
+  child.once('exit', () => alive.delete(child))
   let complaints = ''
   child.stderr.on('data', (text) => {
     complaints += text

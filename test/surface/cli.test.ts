@@ -16,7 +16,17 @@ const pyro = (...args: string[]) => run(env, args)
 beforeAll(async () => {
   mkdirSync(join(folder, 'seed'))
   writeFileSync(join(folder, 'seed/a file.txt'), 'hello\n')
-  await pyro('workspace', 'create', 'host', '--name', 'box', '--seed-path', join(folder, 'seed'), '--label', 'team=core')
+  await pyro(
+    'workspace',
+    'create',
+    'host',
+    '--name',
+    'box',
+    '--seed-path',
+    join(folder, 'seed'),
+    '--label',
+    'team=core',
+  )
 }, 60_000)
 afterAll(async () => {
   await pyro('daemon', 'stop', '--delete-workspaces')
@@ -24,22 +34,29 @@ afterAll(async () => {
 }, 60_000)
 
 describe('help', () => {
-  test.each(descriptions().map((operation) => [operation.command.join(' '), operation]))('%s', async (words, operation) => {
-    const { code, stdout, stderr } = await pyro(...words.split(' '), '--help')
-    expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toContain(`Usage: pyro ${words} [options]`)
-    expect(stdout).toContain(operation.summary.slice(0, 40))
-    for (const { flag } of operation.flags) expect(stdout).toContain(`--${flag}`)
-    for (const { field } of operation.positionals) expect(stdout).toContain(field)
-    for (const example of operation.examples) expect(stdout).toContain(`$ pyro ${example}`)
-  })
+  test.each(descriptions().map((operation) => [operation.command.join(' '), operation]))(
+    '%s',
+    async (words, operation) => {
+      const { code, stdout, stderr } = await pyro(...words.split(' '), '--help')
+      expect([code, stderr]).toEqual([0, ''])
+      expect(stdout).toContain(`Usage: pyro ${words} [options]`)
+      expect(stdout).toContain(operation.summary.slice(0, 40))
+      for (const { flag } of operation.flags) expect(stdout).toContain(`--${flag}`)
+      for (const { field } of operation.positionals) expect(stdout).toContain(field)
+      for (const example of operation.examples) expect(stdout).toContain(`$ pyro ${example}`)
+    },
+  )
 
   test('a group lists its commands, and help is a word too', async () => {
     const group = await pyro('workspace', '--help')
-    for (const word of ['create', 'exec', 'export', 'delete', 'job']) expect(group.stdout).toMatch(new RegExp(`^  ${word} `, 'm'))
+    for (const word of ['create', 'exec', 'export', 'delete', 'job'])
+      expect(group.stdout).toMatch(new RegExp(`^  ${word} `, 'm'))
     expect((await pyro('help', 'workspace', 'exec')).stdout).toContain('-- <command...>')
     expect((await pyro('mcp', 'serve', '--help')).stdout).toContain('standard input')
-    expect(await pyro('--version')).toMatchObject({ code: 0, stdout: `${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n` })
+    expect(await pyro('--version')).toMatchObject({
+      code: 0,
+      stdout: `${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`,
+    })
   })
 })
 
@@ -79,7 +96,9 @@ test('an error has its message and hint on standard error, and its own exit stat
 
 test('results are tagged lines, lists are tables', async () => {
   const status = await pyro('workspace', 'status', 'box')
-  expect(status.stdout).toMatch(/^\[workspace-status\] workspace_id=ws-\w{10} name=box labels=team=core state=running /)
+  expect(status.stdout).toMatch(
+    /^\[workspace-status\] workspace_id=ws-\w{10} name=box labels=team=core state=running /,
+  )
   expect(status.stdout).toMatch(/^\[workspace-status\] limits: enforcement=full /m)
   expect(status.stdout).toMatch(/^\[workspace-status\] workspace_seed: origin_kind=directory /m)
   const list = await pyro('workspace', 'list', '--label', 'team=core')
@@ -89,9 +108,15 @@ test('results are tagged lines, lists are tables', async () => {
 
 describe('a command', () => {
   test('has its output, its exit status and a last line of ours on standard error', async () => {
-    const done = await run(env, ['workspace', 'exec', 'box'], ['sh', '-c', 'cat "a file.txt"; echo oops >&2; exit 3'])
+    const done = await run(
+      env,
+      ['workspace', 'exec', 'box'],
+      ['sh', '-c', 'cat "a file.txt"; echo oops >&2; exit 3'],
+    )
     expect([done.code, done.stdout]).toEqual([3, 'hello\n'])
-    expect(done.stderr).toMatch(/^oops\n\[workspace-exec\] workspace_id=ws-\w+ job_id=job-\d+ sequence=\d+ cwd=\/workspace execution_mode=container exit_code=3 duration_ms=\d+\n$/)
+    expect(done.stderr).toMatch(
+      /^oops\n\[workspace-exec\] workspace_id=ws-\w+ job_id=job-\d+ sequence=\d+ cwd=\/workspace execution_mode=container exit_code=3 duration_ms=\d+\n$/,
+    )
   })
   test('that a signal ended is 128 and its number', async () => {
     expect((await run(env, ['workspace', 'exec', 'box'], ['sh', '-c', 'kill -KILL $$'])).code).toBe(137)
@@ -105,9 +130,17 @@ describe('a command', () => {
     expect((await run(env, ['workspace', 'exec', 'box'], ['no-such-command'])).code).toBe(127)
   })
   test('is words as they are, or one line for a shell', async () => {
-    const words = await run(env, ['workspace', 'exec', 'box'], ['printf', '%s|', 'a b', '$HOME', '--json', '--'])
+    const words = await run(
+      env,
+      ['workspace', 'exec', 'box'],
+      ['printf', '%s|', 'a b', '$HOME', '--json', '--'],
+    )
     expect(words.stdout).toBe('a b|$HOME|--json|--|')
-    const shell = await run(env, ['workspace', 'exec', 'box', '--shell', '--env', 'A=x y'], ['echo', '$A', '&& pwd'])
+    const shell = await run(
+      env,
+      ['workspace', 'exec', 'box', '--shell', '--env', 'A=x y'],
+      ['echo', '$A', '&& pwd'],
+    )
     expect(shell.stdout).toBe('x y\n/workspace\n')
   })
   test('is given standard input when asked, and only then', async () => {
@@ -119,12 +152,18 @@ describe('a command', () => {
     const done = await run(env, ['workspace', 'exec', 'box', '--json'], ['sh', '-c', 'seq 1 100000; exit 5'])
     expect([done.code, done.stderr]).toEqual([5, ''])
     const result = JSON.parse(done.stdout)
-    expect(result).toMatchObject({ state: 'exited', exit_code: 5, stdout_stream: { cursor: 588_895, dropped: 0, eof: true } })
+    expect(result).toMatchObject({
+      state: 'exited',
+      exit_code: 5,
+      stdout_stream: { cursor: 588_895, dropped: 0, eof: true },
+    })
     expect(result.stdout).toHaveLength(588_895)
   })
   test('is shown again by logs and by its job', async () => {
     await run(env, ['workspace', 'exec', 'box'], ['echo', 'once more'])
-    expect((await pyro('workspace', 'logs', 'box', '--limit', '1')).stdout).toMatch(/command="echo once more".*\nonce more\n$/)
+    expect((await pyro('workspace', 'logs', 'box', '--limit', '1')).stdout).toMatch(
+      /command="echo once more".*\nonce more\n$/,
+    )
     const list = await pyro('workspace', 'job', 'list', 'box', '--limit', '1')
     const job = /job-\d+/.exec(list.stdout)![0]
     expect((await pyro('workspace', 'job', 'read', 'box', job)).stdout).toBe('once more\n')
@@ -137,15 +176,25 @@ function start(...args: string[]) {
   let text = ''
   child.stdout.setEncoding('utf8').on('data', (part) => (text += part))
   const says = async (wanted: string) => {
-    for (const end = Date.now() + 20_000; !text.includes(wanted); await sleep(10)) if (Date.now() > end) throw new Error(`no ${wanted} in ${text}`)
+    for (const end = Date.now() + 20_000; !text.includes(wanted); await sleep(10))
+      if (Date.now() > end) throw new Error(`no ${wanted} in ${text}`)
   }
   return { child, says, text: () => text, closed: once(child, 'close') }
 }
-const workspaces = async () => JSON.parse((await pyro('workspace', 'list', '--json')).stdout).workspaces.length
+const workspaces = async () =>
+  JSON.parse((await pyro('workspace', 'list', '--json')).stdout).workspaces.length
 
 describe('Ctrl-C', () => {
   test('goes to the command', async () => {
-    const { child, says, text, closed } = start('workspace', 'exec', 'box', '--', 'sh', '-c', 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done')
+    const { child, says, text, closed } = start(
+      'workspace',
+      'exec',
+      'box',
+      '--',
+      'sh',
+      '-c',
+      'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done',
+    )
     await says('ready')
     child.kill('SIGINT')
     expect((await closed)[0]).toBe(9)
@@ -153,7 +202,15 @@ describe('Ctrl-C', () => {
   }, 30_000)
 
   test('twice ends what does not listen', async () => {
-    const { child, says, closed } = start('workspace', 'exec', 'box', '--', 'sh', '-c', 'trap "" INT; echo ready; while :; do sleep 0.1; done')
+    const { child, says, closed } = start(
+      'workspace',
+      'exec',
+      'box',
+      '--',
+      'sh',
+      '-c',
+      'trap "" INT; echo ready; while :; do sleep 0.1; done',
+    )
     await says('ready')
     child.kill('SIGINT')
     await sleep(300)
@@ -181,7 +238,9 @@ test('a reader who has seen enough ends the command and is no error', async () =
   child.stdout.destroy()
   expect((await closed)[0]).toBe(141)
   expect(complaints).toBe('')
-  expect(JSON.parse((await pyro('workspace', 'job', 'list', 'box', '--running', '--json')).stdout).jobs).toEqual([])
+  expect(
+    JSON.parse((await pyro('workspace', 'job', 'list', 'box', '--running', '--json')).stdout).jobs,
+  ).toEqual([])
 }, 30_000)
 
 test('create prints nothing but the id when that is asked, and paths are meant from where one is', async () => {
@@ -189,7 +248,14 @@ test('create prints nothing but the id when that is asked, and paths are meant f
   expect(code).toBe(0)
   expect(stdout).toMatch(/^ws-[0-9a-z]{10}\n$/)
   const id = stdout.trim()
-  const exported = await pyro('workspace', 'export', id, 'openapi.json', '--output', join(folder, 'openapi.json'))
+  const exported = await pyro(
+    'workspace',
+    'export',
+    id,
+    'openapi.json',
+    '--output',
+    join(folder, 'openapi.json'),
+  )
   expect(exported.stdout).toMatch(/^\[workspace-export\] .* kind=file files=1 /)
   expect(existsSync(join(folder, 'openapi.json'))).toBe(true)
   expect((await pyro('workspace', 'delete', id)).stdout).toMatch(/deleted=true/)
@@ -205,8 +271,15 @@ test('the demonstration shows its steps and what the command says', async () => 
 
 test('the engine is asked without being started', async () => {
   const other = engineEnv(newFolder())
-  expect(await run(other, ['daemon'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\[daemon-status\] running=false /) })
-  expect(JSON.parse((await run(other, ['daemon', 'stop', '--json'])).stdout)).toEqual({ stopped: false, deleted_workspaces: [], running_workspaces: 0 })
+  expect(await run(other, ['daemon'])).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^\[daemon-status\] running=false /),
+  })
+  expect(JSON.parse((await run(other, ['daemon', 'stop', '--json'])).stdout)).toEqual({
+    stopped: false,
+    deleted_workspaces: [],
+    running_workspaces: 0,
+  })
   expect(existsSync(join(other['PYRO_HOME']!, 'pyro.db'))).toBe(false)
   removeFolder(join(other['PYRO_HOME']!, '..'))
 }, 30_000)

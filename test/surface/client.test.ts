@@ -9,7 +9,9 @@ import { serve } from '../../src/surface/http/serve.ts'
 import { type TestServer, testServer, until } from './table.ts'
 
 /** The client looks for its engine where its PYRO_HOME says, so that is where the server is put. */
-async function connected(more: Parameters<typeof testServer>[0] = {}): Promise<{ at: TestServer; pyro: Pyro; socket: string } & AsyncDisposable> {
+async function connected(
+  more: Parameters<typeof testServer>[0] = {},
+): Promise<{ at: TestServer; pyro: Pyro; socket: string } & AsyncDisposable> {
   const at = await testServer(more)
   const home = join(at.folder, 'home')
   const socket = client({ home }).paths.socket
@@ -40,10 +42,16 @@ const WHOLE = { description: 'x', backends: ['oci'], state: 'ready' as const, re
 
 test('an answer comes in camelCase, an error with its code, hint and whether to retry', async () => {
   await using on = await connected()
-  expect(await on.pyro.listEnvironments()).toMatchObject({ environments: [{ name: 'host', backends: ['oci'] }] })
+  expect(await on.pyro.listEnvironments()).toMatchObject({
+    environments: [{ name: 'host', backends: ['oci'] }],
+  })
   const error = await failure(on.pyro.statusWorkspace({ workspaceId: 'x' }))
   expect(error).toBeInstanceOf(PyroError)
-  expect(error).toMatchObject({ code: 'workspace_not_found', hint: 'See pyro workspace list.', retryable: false })
+  expect(error).toMatchObject({
+    code: 'workspace_not_found',
+    hint: 'See pyro workspace list.',
+    retryable: false,
+  })
 })
 
 test('input that is wrong is refused by the engine, which says that it is of another version', async () => {
@@ -95,7 +103,9 @@ test('relative paths of this machine are meant from the working directory', asyn
 })
 
 test('many calls at once are each answered with their own', async () => {
-  await using on = await connected({ env_inspect: async ({ environment }) => ({ ...WHOLE, name: environment }) })
+  await using on = await connected({
+    env_inspect: async ({ environment }) => ({ ...WHOLE, name: environment }),
+  })
   const names = Array.from({ length: 200 }, (_, i) => `e${i}`)
   const answers = await Promise.all(names.map((environment) => on.pyro.inspectEnvironment({ environment })))
   expect(answers.map(({ name }) => name)).toEqual(names)
@@ -103,5 +113,8 @@ test('many calls at once are each answered with their own', async () => {
 
 test('without an engine and without leave to start one, a call says so', async () => {
   const home = join('/tmp', `pyro-no-engine-${process.pid}`)
-  expect(await failure(Pyro.connect({ home, autostart: false }))).toMatchObject({ code: 'engine_unreachable', retryable: true })
+  expect(await failure(Pyro.connect({ home, autostart: false }))).toMatchObject({
+    code: 'engine_unreachable',
+    retryable: true,
+  })
 })

@@ -33,15 +33,23 @@ afterAll(async () => {
 })
 
 /** Times, measurements and names that differ from one asking to the next. */
-const VARIES = /(_at|_ms|^pid|_pid|_bytes|^message|^detail|^sequence|^job_id|_count|^workspaces|^running_workspaces)$/
+const VARIES =
+  /(_at|_ms|^pid|_pid|_bytes|^message|^detail|^sequence|^job_id|_count|^workspaces|^running_workspaces)$/
 
 function settled(value: unknown, face: string, key = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => settled(item, face, key))
   if (value !== null && typeof value === 'object') {
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, settled(inner, face, name)]))
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, settled(inner, face, name)]),
+    )
   }
   if (VARIES.test(key) && value !== null) return typeof value
-  return typeof value === 'string' ? value.replace(/ws-[0-9a-z]{10}/g, 'ws-…').replaceAll(`face-${face}`, 'face-…').replace(/job-\d+/g, 'job-…') : value
+  return typeof value === 'string'
+    ? value
+        .replace(/ws-[0-9a-z]{10}/g, 'ws-…')
+        .replaceAll(`face-${face}`, 'face-…')
+        .replace(/job-\d+/g, 'job-…')
+    : value
 }
 
 type Answers = Partial<Record<OperationName | string, unknown>>
@@ -50,27 +58,55 @@ type Answers = Partial<Record<OperationName | string, unknown>>
 async function life(face: Face): Promise<Answers> {
   const answers: Answers = {}
   const workspace_id = `face-${face.name}`
-  const ask = async (operation: OperationName, input: Record<string, unknown> = {}, as: string = operation) => {
+  const ask = async (
+    operation: OperationName,
+    input: Record<string, unknown> = {},
+    as: string = operation,
+  ) => {
     if (face.offers(operation)) answers[as] = settled(await face.ask(operation, input), face.name)
   }
   const labels = { face: workspace_id, 'a_b/c.D': 'kept as it is' }
   await ask('env_list')
   await ask('env_inspect', { environment: 'host' })
   await ask('doctor')
-  await ask('workspace_create', { environment: 'host', name: workspace_id, seed_path: join(folder, 'seed'), labels, vcpu_count: 1, mem_mib: 256 })
+  await ask('workspace_create', {
+    environment: 'host',
+    name: workspace_id,
+    seed_path: join(folder, 'seed'),
+    labels,
+    vcpu_count: 1,
+    mem_mib: 256,
+  })
   await ask('workspace_list', { labels: { face: workspace_id } })
   await ask('workspace_update', { workspace_id, labels: { more: 'x=y' }, clear_labels: ['a_b/c.D'] })
   await ask('workspace_status', { workspace_id })
-  await ask('workspace_exec', { workspace_id, command: ['sh', '-c', 'cat a.txt; echo "$A_b" >&2; exit 3'], env: { A_b: 'from env' } })
-  await ask('workspace_exec', { workspace_id, command: ['sh', '-c', 'kill -9 $$'], timeout_seconds: 20 }, 'exec ended by a signal')
+  await ask('workspace_exec', {
+    workspace_id,
+    command: ['sh', '-c', 'cat a.txt; echo "$A_b" >&2; exit 3'],
+    env: { A_b: 'from env' },
+  })
+  await ask(
+    'workspace_exec',
+    { workspace_id, command: ['sh', '-c', 'kill -9 $$'], timeout_seconds: 20 },
+    'exec ended by a signal',
+  )
 
-  const { jobId: job_id } = await pyro.execWorkspace({ workspaceId: workspace_id, command: ['cat'], stdinOpen: true, waitMs: 0 })
+  const { jobId: job_id } = await pyro.execWorkspace({
+    workspaceId: workspace_id,
+    command: ['cat'],
+    stdinOpen: true,
+    waitMs: 0,
+  })
   await ask('workspace_job_write', { workspace_id, job_id, data: 'grüße\n' })
   await ask('workspace_job_read', { workspace_id, job_id, wait_ms: 5000 })
   await ask('workspace_job_read', { workspace_id, job_id, stdout_cursor: 8, max_bytes: 0 }, 'read positions')
   await ask('workspace_job_list', { workspace_id, running: true })
   await ask('workspace_job_kill', { workspace_id, job_id, grace_ms: 5000 })
-  await ask('workspace_job_read', { workspace_id, job_id, wait_ms: 5000, stdout_cursor: 8 }, 'read after the end')
+  await ask(
+    'workspace_job_read',
+    { workspace_id, job_id, wait_ms: 5000, stdout_cursor: 8 },
+    'read after the end',
+  )
   await ask('workspace_logs', { workspace_id, limit: 3 })
   const output_path = join(folder, `out-${face.name}`)
   const exported = { workspace_id, path: 'a.txt', output_path }
@@ -95,7 +131,10 @@ async function refusals(face: Face): Promise<Answers> {
   await ask('no such workspace', 'workspace_status', { workspace_id: 'nobody' })
   await ask('no such environment', 'env_inspect', { environment: 'nothing' })
   await ask('a name that is none', 'workspace_create', { environment: 'host', name: 'No Name' })
-  await ask('a seed that is not there', 'workspace_create', { environment: 'host', seed_path: '/no/such/folder' })
+  await ask('a seed that is not there', 'workspace_create', {
+    environment: 'host',
+    seed_path: '/no/such/folder',
+  })
   await ask('a number out of range', 'workspace_create', { environment: 'host', mem_mib: 1 })
   await ask('a command for nobody', 'workspace_exec', { workspace_id: 'nobody', command: ['true'] })
   await ask('a job of nobody', 'workspace_job_read', { workspace_id: 'nobody', job_id: 'job-1' })
@@ -104,16 +143,22 @@ async function refusals(face: Face): Promise<Answers> {
 }
 
 test('every operation, every face, one answer', async () => {
-  const [http, ...others] = await Promise.all(faces.map(async (face) => ({ face: face.name, answers: await life(face) })))
-  for (const name of Object.keys(OPERATIONS)) if (!name.startsWith('daemon_')) expect(http!.answers, name).toHaveProperty(name)
+  const [http, ...others] = await Promise.all(
+    faces.map(async (face) => ({ face: face.name, answers: await life(face) })),
+  )
+  for (const name of Object.keys(OPERATIONS))
+    if (!name.startsWith('daemon_')) expect(http!.answers, name).toHaveProperty(name)
   expect(JSON.stringify(http!.answers['workspace_exec'])).toContain('hello')
   for (const { face, answers } of others) {
-    for (const [name, answer] of Object.entries(answers)) expect(answer, `${face}: ${name}`).toEqual(http!.answers[name])
+    for (const [name, answer] of Object.entries(answers))
+      expect(answer, `${face}: ${name}`).toEqual(http!.answers[name])
   }
 }, 90_000)
 
 test('what is refused is refused alike', async () => {
-  const [http, ...others] = await Promise.all(faces.map(async (face) => ({ face: face.name, answers: await refusals(face) })))
+  const [http, ...others] = await Promise.all(
+    faces.map(async (face) => ({ face: face.name, answers: await refusals(face) })),
+  )
   for (const { face, answers } of others) expect(answers, face).toEqual(http!.answers)
 }, 60_000)
 

@@ -30,12 +30,15 @@ export function httpFace(env: NodeJS.ProcessEnv): Face {
     ask: (operation, input) =>
       new Promise((resolve, reject) => {
         const headers = { 'content-type': 'application/json' }
-        const sent = request({ socketPath: socket, path: `/v1/${operation}`, method: 'POST', headers }, (answer) => {
-          let text = ''
-          answer.setEncoding('utf8').on('data', (part) => (text += part))
-          answer.on('end', () => resolve(JSON.parse(text)))
-          answer.on('error', reject)
-        })
+        const sent = request(
+          { socketPath: socket, path: `/v1/${operation}`, method: 'POST', headers },
+          (answer) => {
+            let text = ''
+            answer.setEncoding('utf8').on('data', (part) => (text += part))
+            answer.on('end', () => resolve(JSON.parse(text)))
+            answer.on('error', reject)
+          },
+        )
         sent.on('error', reject)
         sent.end(JSON.stringify(input))
       }),
@@ -45,7 +48,9 @@ export function httpFace(env: NodeJS.ProcessEnv): Face {
 /** The client takes its PYRO_HOME and runtime folder from this process, so they must be the engine's. */
 export async function sdkFace(): Promise<Face & { pyro: Pyro }> {
   const pyro = await Pyro.connect()
-  const methods = Object.fromEntries(Object.entries(METHODS).map(([method, operation]) => [operation, method]))
+  const methods = Object.fromEntries(
+    Object.entries(METHODS).map(([method, operation]) => [operation, method]),
+  )
   const caller = pyro as unknown as Record<string, (input: unknown) => Promise<unknown>>
   return {
     name: 'sdk',
@@ -78,7 +83,9 @@ export function cliFace(env: NodeJS.ProcessEnv): Face {
 export async function mcpFace(env: NodeJS.ProcessEnv): Promise<Face & { client: Client }> {
   const client = new Client({ name: 'test', version: '1' })
   const [command, args] = [join(ROOT, 'bin/pyro'), ['mcp', 'serve']]
-  await client.connect(new StdioClientTransport({ command, args, env: env as Record<string, string>, cwd: ROOT }))
+  await client.connect(
+    new StdioClientTransport({ command, args, env: env as Record<string, string>, cwd: ROOT }),
+  )
   return {
     name: 'mcp',
     client,
@@ -97,8 +104,16 @@ export interface Done {
   stdout: string
   stderr: string
 }
-export function pyro(env: NodeJS.ProcessEnv, args: string[], rest: string[] = [], input?: string): Promise<Done> {
-  const child = spawn(join(ROOT, 'bin/pyro'), [...args, ...(rest.length > 0 ? ['--', ...rest] : [])], { env, cwd: ROOT })
+export function pyro(
+  env: NodeJS.ProcessEnv,
+  args: string[],
+  rest: string[] = [],
+  input?: string,
+): Promise<Done> {
+  const child = spawn(join(ROOT, 'bin/pyro'), [...args, ...(rest.length > 0 ? ['--', ...rest] : [])], {
+    env,
+    cwd: ROOT,
+  })
   const done: Done = { code: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text) => (done.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text) => (done.stderr += text))
@@ -120,7 +135,8 @@ function words(operation: OperationName, input: Fields): string[] {
     const value = input[field]
     if (value === undefined || value === false) return []
     if (value === true) return [`--${flag}`]
-    if (kind === 'map') return Object.entries(value as Fields).flatMap(([key, inner]) => [`--${flag}`, `${key}=${inner}`])
+    if (kind === 'map')
+      return Object.entries(value as Fields).flatMap(([key, inner]) => [`--${flag}`, `${key}=${inner}`])
     return [value].flat().flatMap((each) => [`--${flag}`, String(each)])
   })
   return [...command, ...positionals.map(({ field }) => String(input[field])), ...flagWords]

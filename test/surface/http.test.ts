@@ -18,9 +18,19 @@ interface Sent {
   signal?: AbortSignal
 }
 
-function send(socketPath: string, path: string, { method = 'POST', headers, body = '{}', signal }: Sent = {}): Promise<Answer> {
+function send(
+  socketPath: string,
+  path: string,
+  { method = 'POST', headers, body = '{}', signal }: Sent = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request({ socketPath, path, method, headers: headers ?? { 'content-type': 'application/json' }, ...(signal ? { signal } : {}) })
+    const sent = request({
+      socketPath,
+      path,
+      method,
+      headers: headers ?? { 'content-type': 'application/json' },
+      ...(signal ? { signal } : {}),
+    })
     sent.on('error', reject)
     sent.on('response', (answer) => {
       let text = ''
@@ -47,7 +57,12 @@ test('an error has the status of its code, and all of its body', async () => {
   await using at = await testServer()
   const answer = await send(at.socket, '/v1/workspace_status', { body: '{"workspace_id":"x"}' })
   expect(answer.status).toBe(404)
-  expect(errorOf(answer)).toEqual({ code: 'workspace_not_found', message: 'There is no workspace x.', hint: 'See pyro workspace list.', retryable: false })
+  expect(errorOf(answer)).toEqual({
+    code: 'workspace_not_found',
+    message: 'There is no workspace x.',
+    hint: 'See pyro workspace list.',
+    retryable: false,
+  })
 })
 
 test.each<[string, string, Sent, number, RegExp]>([
@@ -56,7 +71,13 @@ test.each<[string, string, Sent, number, RegExp]>([
   ['another path', '/', {}, 404, /No operation is at/],
   ['another method', '/v1/env_list', { method: 'GET' }, 400, /takes POST, not GET/],
   ['no content type', '/v1/env_list', { headers: {} }, 400, /content type must be application\/json/],
-  ['another content type', '/v1/env_list', { headers: { 'content-type': 'text/plain' } }, 400, /not "text\/plain"/],
+  [
+    'another content type',
+    '/v1/env_list',
+    { headers: { 'content-type': 'text/plain' } },
+    400,
+    /not "text\/plain"/,
+  ],
   ['no JSON', '/v1/env_list', { body: '{' }, 400, /not JSON/],
   ['no UTF-8', '/v1/env_list', { body: Buffer.from([0x7b, 0xff, 0x7d]) }, 400, /not UTF-8/],
   ['no object', '/v1/env_list', { body: '[]' }, 400, /The input/],
@@ -89,7 +110,9 @@ test('a body beyond the bound is refused, announced or not, and read no further'
   let answer = ''
   connection.on('data', (part) => (answer += part))
   connection.on('error', () => {})
-  connection.write('POST /v1/env_list HTTP/1.1\r\nhost: pyro\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n')
+  connection.write(
+    'POST /v1/env_list HTTP/1.1\r\nhost: pyro\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n',
+  )
   const megabyte = `100000\r\n${' '.repeat(1_048_576)}\r\n`
   for (let i = 0; i < 20 && !connection.destroyed; i++) connection.write(megabyte)
   await until(() => connection.destroyed || answer.includes('larger than'))
@@ -99,8 +122,14 @@ test('a body beyond the bound is refused, announced or not, and read no further'
 test.each<[string, string]>([
   ['no HTTP at all', 'hello\r\n\r\n'],
   ['endless headers', `POST /v1/env_list HTTP/1.1\r\n${'a: b\r\n'.repeat(5000)}`],
-  ['two lengths', 'POST /v1/env_list HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}'],
-  ['a length and chunks', 'POST /v1/env_list HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}'],
+  [
+    'two lengths',
+    'POST /v1/env_list HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}',
+  ],
+  [
+    'a length and chunks',
+    'POST /v1/env_list HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}',
+  ],
 ])('ends the connection on %s', async (_what, bytes) => {
   await using at = await testServer()
   const connection = connect(at.socket)
@@ -120,7 +149,12 @@ test('lines: progress as it comes, then the result', async () => {
   at.pending[0]!.finish()
   const { headers: given, body } = await answering
   expect(given['content-type']).toBe('application/x-ndjson')
-  expect(body.trimEnd().split('\n').map((line) => JSON.parse(line))).toEqual([
+  expect(
+    body
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  ).toEqual([
     { progress: { kind: 'step', text: 'looking' } },
     { progress: { kind: 'count', text: 'files', done: 1 } },
     { result: { ok: true, checks: [] } },
@@ -141,7 +175,10 @@ test('lines: an error after progress is the last line, before it has its status'
 test('a caller who goes away aborts the call, and the call counts until its handler has ended', async () => {
   await using at = await testServer()
   const leaving = new AbortController()
-  const gone = send(at.socket, '/v1/workspace_delete', { body: '{"workspace_id":"x"}', signal: leaving.signal })
+  const gone = send(at.socket, '/v1/workspace_delete', {
+    body: '{"workspace_id":"x"}',
+    signal: leaving.signal,
+  })
   gone.catch(() => {})
   await until(() => at.pending.length === 1)
   const { context, finish } = at.pending[0]!
@@ -165,7 +202,11 @@ test('a handler that breaks the contract, or fails in some other way, is an inte
   const broken = await send(at.socket, '/v1/env_list')
   expect([broken.status, errorOf(broken).code]).toEqual([500, 'internal'])
   expect(errorOf(broken).message).toMatch(/env_list answered against its contract: environments\.0\.name/)
-  expect(errorOf(await send(at.socket, '/v1/workspace_list'))).toMatchObject({ code: 'internal', message: 'a bug', retryable: false })
+  expect(errorOf(await send(at.socket, '/v1/workspace_list'))).toMatchObject({
+    code: 'internal',
+    message: 'a bug',
+    retryable: false,
+  })
 })
 
 test('closing: reads are told at once, changes may end, nobody new is heard, the socket goes', async () => {
@@ -197,7 +238,9 @@ test('the OpenAPI document has every operation, and each reference leads somewhe
   expect(document.openapi).toBe('3.1.0')
   expect(Object.keys(document.paths)).toEqual(Object.keys(OPERATIONS).map((name) => `/v1/${name}`))
   for (const [, reference] of JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)) {
-    const found = reference!.split('/').reduce((at: Record<string, never> | undefined, key) => at?.[key], document)
+    const found = reference!
+      .split('/')
+      .reduce((at: Record<string, never> | undefined, key) => at?.[key], document)
     expect(found, reference).toBeDefined()
   }
 })

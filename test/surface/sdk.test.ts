@@ -31,7 +31,9 @@ async function gather(parts: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 test('ten clients that start at once find one engine', async () => {
   const other = newFolder()
-  const clients = await Promise.all(Array.from({ length: 10 }, () => Pyro.connect({ home: join(other, 'home') })))
+  const clients = await Promise.all(
+    Array.from({ length: 10 }, () => Pyro.connect({ home: join(other, 'home') })),
+  )
   const pids = await Promise.all(clients.map(async (each) => (await each.statusDaemon()).pid))
   expect(new Set(pids).size).toBe(1)
   await clients[0]!.stopDaemon()
@@ -49,7 +51,10 @@ test('an engine that cannot start says why', async () => {
   const other = newFolder()
   process.env['PYRO_NATIVE'] = '/no/such/binary'
   try {
-    await expect(Pyro.connect({ home: join(other, 'home') })).rejects.toMatchObject({ code: 'native_missing', hint: expect.any(String) })
+    await expect(Pyro.connect({ home: join(other, 'home') })).rejects.toMatchObject({
+      code: 'native_missing',
+      hint: expect.any(String),
+    })
   } finally {
     delete process.env['PYRO_NATIVE']
     removeFolder(other)
@@ -89,20 +94,27 @@ test.each([
   ['a little', 1000],
   ['more than one answer holds', 300_000],
   ['more than is kept', 50_000_000],
-])('bytes are the same on both sides: %s', async (_what, size) => {
-  const { createHash } = await import('node:crypto')
-  const job = await pyro.exec(workspaceId, ['python3', '-c', PROGRAM(size)])
-  const hash = createHash('sha256')
-  let seen = 0
-  for await (const part of job.stdout) {
-    hash.update(part)
-    seen += part.length
-  }
-  expect(seen).toBe(size)
-  expect(job.dropped).toEqual({ stdout: 0, stderr: 0 })
-  const inside = await pyro.execWorkspace({ workspaceId, command: `python3 -c '${PROGRAM(size)}' | sha256sum` })
-  expect(hash.digest('hex')).toBe(inside.stdout.slice(0, 64))
-}, 60_000)
+])(
+  'bytes are the same on both sides: %s',
+  async (_what, size) => {
+    const { createHash } = await import('node:crypto')
+    const job = await pyro.exec(workspaceId, ['python3', '-c', PROGRAM(size)])
+    const hash = createHash('sha256')
+    let seen = 0
+    for await (const part of job.stdout) {
+      hash.update(part)
+      seen += part.length
+    }
+    expect(seen).toBe(size)
+    expect(job.dropped).toEqual({ stdout: 0, stderr: 0 })
+    const inside = await pyro.execWorkspace({
+      workspaceId,
+      command: `python3 -c '${PROGRAM(size)}' | sha256sum`,
+    })
+    expect(hash.digest('hex')).toBe(inside.stdout.slice(0, 64))
+  },
+  60_000,
+)
 
 test('without copies a block is valid until the next, and the bytes are the same', async () => {
   const { createHash } = await import('node:crypto')
@@ -153,7 +165,9 @@ test('input, in text and in bytes', async () => {
   const job = await pyro.exec(workspaceId, ['cat'], { stdinOpen: true })
   await job.write('grüße\n')
   await job.write(Buffer.from([0, 255, 128]), { eof: true })
-  expect(await gather(job.stdout)).toEqual(Buffer.concat([Buffer.from('grüße\n'), Buffer.from([0, 255, 128])]))
+  expect(await gather(job.stdout)).toEqual(
+    Buffer.concat([Buffer.from('grüße\n'), Buffer.from([0, 255, 128])]),
+  )
   await expect(job.write('late')).rejects.toMatchObject({ code: 'stdin_closed' })
 })
 
@@ -161,7 +175,10 @@ test('kill ends the whole tree; a signal goes to the group', async () => {
   const job = await pyro.exec(workspaceId, 'sleep 100 & sleep 100; echo never')
   expect(await job.kill()).toMatchObject({ signal: 'SIGTERM' })
   expect(await job.result).toMatchObject({ signal: 'SIGTERM', exitCode: null })
-  const trapping = await pyro.exec(workspaceId, 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done')
+  const trapping = await pyro.exec(
+    workspaceId,
+    'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done',
+  )
   const parts: string[] = []
   for await (const part of trapping.stdout) {
     parts.push(Buffer.from(part).toString())
@@ -186,14 +203,17 @@ test('a command in a workspace of its own, whether it says something or not', as
   expect((await talking.result).exitCode).toBe(4)
   const silent = await pyro.run('host', ['false'])
   expect((await silent.result).exitCode).toBe(1)
-  const gone = async () => (await pyro.listWorkspaces()).workspaces.every((each) => each.workspaceId === workspaceId)
+  const gone = async () =>
+    (await pyro.listWorkspaces()).workspaces.every((each) => each.workspaceId === workspaceId)
   for (let i = 0; i < 50 && !(await gone()); i++) await sleep(100)
   expect(await gone()).toBe(true)
 }, 30_000)
 
 test('a command of nobody, and one that is refused', async () => {
   await expect(pyro.exec('nobody', 'true')).rejects.toMatchObject({ code: 'workspace_not_found' })
-  await expect(pyro.exec(workspaceId, 'true', { cwd: '/no/such' })).rejects.toMatchObject({ code: 'cwd_not_found' })
+  await expect(pyro.exec(workspaceId, 'true', { cwd: '/no/such' })).rejects.toMatchObject({
+    code: 'cwd_not_found',
+  })
   await expect(gather(pyro.attach(workspaceId, 'job-9999').stdout)).rejects.toBeInstanceOf(PyroError)
 })
 
@@ -203,6 +223,8 @@ test('nothing listens where an engine was stopped', async () => {
   const { socket } = await second.statusDaemon()
   await second.stopDaemon()
   expect(existsSync(socket)).toBe(false)
-  await expect(client({ home: join(other, 'home'), autostart: false }).call('workspace_list', {})).rejects.toMatchObject({ code: 'engine_unreachable' })
+  await expect(
+    client({ home: join(other, 'home'), autostart: false }).call('workspace_list', {}),
+  ).rejects.toMatchObject({ code: 'engine_unreachable' })
   removeFolder(other)
 }, 30_000)

@@ -1,6 +1,17 @@
 // The reader of ring files, with a writer that follows the format and with files that do not.
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -55,7 +66,8 @@ function random(seed: number): () => number {
   }
 }
 const byteAt = (offset: number) => (offset * 31 + (offset >> 8)) & 0xff
-const bytes = (from: number, size: number) => Buffer.from(Array.from({ length: size }, (_, i) => byteAt(from + i)))
+const bytes = (from: number, size: number) =>
+  Buffer.from(Array.from({ length: size }, (_, i) => byteAt(from + i)))
 
 test('whatever is written and read in whatever pieces, each byte is the right one or is counted as dropped', () => {
   const next = random(1)
@@ -91,7 +103,8 @@ test('whatever is written and read in whatever pieces, each byte is the right on
 test('a cursor at the end or beyond gives nothing, and says where the end is', () => {
   const file = ring(100)
   file.write(bytes(0, 10))
-  for (const cursor of [10, 11, 1e9]) expect(readSpool(file.path, cursor, 50)).toMatchObject({ data: Buffer.alloc(0), from: cursor, end: 10 })
+  for (const cursor of [10, 11, 1e9])
+    expect(readSpool(file.path, cursor, 50)).toMatchObject({ data: Buffer.alloc(0), from: cursor, end: 10 })
   file.close()
 })
 
@@ -116,7 +129,11 @@ const lie = (work: () => unknown) => {
 test('a pipe, a folder and a device are refused and hold nobody up', () => {
   execFileSync('mkfifo', [join(folder, 'fifo')])
   mkdirSync(join(folder, 'folder'))
-  for (const path of [join(folder, 'fifo'), join(folder, 'folder'), '/dev/zero']) expect(lie(() => openSpool(path)), path).toBe('guest_unreachable')
+  for (const path of [join(folder, 'fifo'), join(folder, 'folder'), '/dev/zero'])
+    expect(
+      lie(() => openSpool(path)),
+      path,
+    ).toBe('guest_unreachable')
 })
 
 test.each<[string, (file: ReturnType<typeof ring>) => void]>([
@@ -156,7 +173,8 @@ test('any header at all is read in bounds or refused', () => {
   for (let round = 0; round < 3000; round++) {
     const bad = Buffer.from(good)
     for (let changes = 1 + Math.floor(next() * 3); changes > 0; changes--) {
-      if (next() < 0.5) bad.writeBigUInt64LE(values[Math.floor(next() * values.length)]!, 8 * Math.floor(next() * 5))
+      if (next() < 0.5)
+        bad.writeBigUInt64LE(values[Math.floor(next() * values.length)]!, 8 * Math.floor(next() * 5))
       else bad[Math.floor(next() * 40)] = Math.floor(next() * 256)
     }
     writeFileSync(path, bad.subarray(0, next() < 0.2 ? Math.floor(next() * bad.length) : bad.length))

@@ -20,11 +20,19 @@ export async function testServer(more: Partial<Handlers> = {}, closeGraceMs = 30
   const socket = join(folder, 'engine.sock')
   const pending: TestServer['pending'] = []
   const wait = (context: CallContext) =>
-    new Promise<void>((resolve, reject) => pending.push({ context, finish: (error) => (error ? reject(error) : resolve()) }))
+    new Promise<void>((resolve, reject) =>
+      pending.push({ context, finish: (error) => (error ? reject(error) : resolve()) }),
+    )
   const known: Partial<Handlers> = {
-    env_list: async () => ({ environments: [{ name: 'host', description: 'This machine', backends: ['oci'], state: 'ready', reason: null }] }),
+    env_list: async () => ({
+      environments: [
+        { name: 'host', description: 'This machine', backends: ['oci'], state: 'ready', reason: null },
+      ],
+    }),
     workspace_status: async ({ workspace_id }) => {
-      throw new PyroError('workspace_not_found', `There is no workspace ${workspace_id}.`, { hint: 'See pyro workspace list.' })
+      throw new PyroError('workspace_not_found', `There is no workspace ${workspace_id}.`, {
+        hint: 'See pyro workspace list.',
+      })
     },
     doctor: async (_input, context) => {
       context.progress({ kind: 'step', text: 'looking' })
@@ -34,11 +42,23 @@ export async function testServer(more: Partial<Handlers> = {}, closeGraceMs = 30
     workspace_delete: async ({ workspace_id }, context) => {
       await wait(context)
       const none = { count: 0, entries: [], truncated: false }
-      return { workspace_id, name: null, deleted: true, changes: { added: 0, modified: 0, deleted: 0 }, never_exported: none }
+      return {
+        workspace_id,
+        name: null,
+        deleted: true,
+        changes: { added: 0, modified: 0, deleted: 0 },
+        never_exported: none,
+      }
     },
     ...more,
   }
-  const server = await serve({ handlers: known as Handlers, socket, version: '9.9.9', closeGraceMs, checkOutput: true })
+  const server = await serve({
+    handlers: known as Handlers,
+    socket,
+    version: '9.9.9',
+    closeGraceMs,
+    checkOutput: true,
+  })
   return {
     folder,
     socket,

@@ -22,7 +22,9 @@ describe('paths', () => {
       const { runtimeDir } = resolvePaths({ PYRO_HOME: `/x/${'a'.repeat(length)}` })
       expect(`${runtimeDir}/ws-0123456789.sock`.length).toBeLessThanOrEqual(104)
     }
-    const [a, b] = ['a', 'b'].map((end) => resolvePaths({ PYRO_HOME: `/x/${'a'.repeat(200)}${end}` }).runtimeDir)
+    const [a, b] = ['a', 'b'].map(
+      (end) => resolvePaths({ PYRO_HOME: `/x/${'a'.repeat(200)}${end}` }).runtimeDir,
+    )
     expect(a).not.toBe(b)
   })
 })
@@ -37,12 +39,15 @@ describe('folders for sockets', () => {
     expect(() => privateFolder(join(folder, 'link'))).toThrow(/no folder/)
     privateFolder(join(folder, 'new/deep'))
   })
-  test.skipIf(!isRoot)('one below /tmp that somebody else made is refused, by the engine and by a client', () => {
-    const base = `/tmp/pyro-test-${process.pid}`
-    mkdirSync(join(base, 'home'), { recursive: true, mode: 0o700 })
-    chownSync(base, 65534, 65534)
-    expect(() => privateFolder(join(base, 'home'))).toThrow(/somebody else/)
-    expect(() => requirePrivate(join(base, 'home'))).toThrow(/somebody else/)
-    execFileSync('rm', ['-r', base])
-  })
+  test.skipIf(!isRoot)(
+    'one below /tmp that somebody else made is refused, by the engine and by a client',
+    () => {
+      const base = `/tmp/pyro-test-${process.pid}`
+      mkdirSync(join(base, 'home'), { recursive: true, mode: 0o700 })
+      chownSync(base, 65534, 65534)
+      expect(() => privateFolder(join(base, 'home'))).toThrow(/somebody else/)
+      expect(() => requirePrivate(join(base, 'home'))).toThrow(/somebody else/)
+      execFileSync('rm', ['-r', base])
+    },
+  )
 })

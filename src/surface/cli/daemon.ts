@@ -2,7 +2,7 @@
 import { PyroError } from '../../contract/errors.ts'
 import { client } from '../sdk/client.ts'
 import { VERSION } from '../sdk/version.ts'
-import { ask, show } from './perform.ts'
+import { ask, show } from './ask.ts'
 import type { Invocation } from './program.ts'
 
 export async function daemon(invocation: Invocation): Promise<number> {

@@ -1,8 +1,7 @@
 /** One command of the command line, from its input to its output. */
-import { type Client, client } from '../sdk/client.ts'
-import { print, printJson } from './print.ts'
+import { client } from '../sdk/client.ts'
+import { ask, show } from './ask.ts'
 import type { Invocation } from './program.ts'
-import { progressLine } from './progress.ts'
 
 export async function perform(invocation: Invocation): Promise<number> {
   const { operation, flags } = invocation
@@ -12,28 +11,4 @@ export async function perform(invocation: Invocation): Promise<number> {
     return await (await import('./daemon.ts')).daemon(invocation)
   const output = await ask(client({ once: true }), invocation)
   return await show(invocation, output, flags.json)
-}
-
-export async function ask(
-  engine: Client,
-  { operation, input, flags }: Invocation,
-): Promise<Record<string, unknown>> {
-  const progress = progressLine({ operation, quiet: flags.json })
-  try {
-    return await engine.call(operation.name, input as never, { onProgress: progress?.show })
-  } finally {
-    progress?.clear()
-  }
-}
-
-/** Gives the exit status: a check that fails is a result, and a script wants to know of it. */
-export async function show(
-  { operation, flags }: Invocation,
-  output: Record<string, unknown>,
-  json: boolean,
-): Promise<number> {
-  if (json) printJson(output)
-  else if (flags.idOnly) print(String(output['workspace_id']))
-  else (await import('./render.ts')).render(operation, output)
-  return output['ok'] === false ? 1 : 0
 }

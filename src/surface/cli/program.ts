@@ -33,7 +33,11 @@ const GROUPS: Record<string, string> = {
   mcp: 'The tools for agents.',
 }
 
-export function program({ argv, operations, perform }: ProgramOptions): { run: () => Promise<number> } {
+export function program({ argv: given, operations, perform }: ProgramOptions): {
+  run: () => Promise<number>
+} {
+  // `pyro help workspace exec` is `pyro workspace exec --help`, however deep.
+  const argv = given[0] === 'help' ? [...given.slice(1), '--help'] : given
   const root = new Command('pyro')
   const wanted = wantedOperation(argv, operations)
   const end = argv.indexOf('--')
@@ -119,7 +123,7 @@ function wantedOperation(
   argv: string[],
   operations: OperationDescription[],
 ): OperationDescription | undefined {
-  const words = argv.filter((word, at) => !word.startsWith('-') && !(at === 0 && word === 'help'))
+  const words = argv.filter((word) => !word.startsWith('-'))
   const matching = operations.filter(({ command }) => command.every((word, at) => words[at] === word))
   const longest = matching.sort((one, other) => other.command.length - one.command.length)[0]
   if (longest === undefined && words.length === 1 && words[0] === 'daemon')

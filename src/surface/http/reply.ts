@@ -15,9 +15,7 @@ export interface Reply {
 
 export function replyTo(request: IncomingMessage, response: ServerResponse): Reply {
   const accept = request.headers.accept
-  return accept !== undefined && accept.includes(NDJSON)
-    ? lines(request, response)
-    : single(request, response)
+  return accept?.includes(NDJSON) ? lines(request, response) : single(request, response)
 }
 
 function single(request: IncomingMessage, response: ServerResponse): Reply {

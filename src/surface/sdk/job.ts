@@ -10,8 +10,11 @@ const WAIT_MS = 20_000
 /** Of each stream in an answer: a first look, and when there is no file that can be read directly. */
 const FIRST_BYTES = 65_536
 const MANY_BYTES = 1_048_576
-/** Taken from a file before the writer is told: far below what it keeps, and not often. */
+/** Taken from a file before the writer is told: not often, and never more than a quarter of what it keeps. */
 const ACKNOWLEDGE_BYTES = 8 * 1_048_576
+/** A reader that caught up with a writer in its stride looks at the file again before it bothers the engine. */
+const GLANCE_MS = 1
+const LULL_MS = 25
 /** A reader counts as gone 10 seconds after it was last heard of. */
 const ALIVE_MS = 4000
 const PAUSE_MS = 5
@@ -125,6 +128,7 @@ export class Job implements Disposable {
       stream.reading = true
     }
     this.#alive ??= setInterval(() => this.#acknowledge(0), ALIVE_MS).unref()
+    let lull = 0
     try {
       while (!streams.every(({ finished }) => finished)) {
         let taken = 0
@@ -134,8 +138,11 @@ export class Job implements Disposable {
           taken += data.length
           yield { stream: stream.name, data }
         }
-        if (taken === 0) await this.#poll()
-        else if (streams.some(({ direct }) => direct)) await this.#next()
+        const direct = streams.some((stream) => stream.direct)
+        if (taken > 0) lull = direct ? performance.now() + LULL_MS : 0
+        if (direct && taken > 0) await this.#next()
+        else if (performance.now() < lull) await pause(GLANCE_MS)
+        else if (taken === 0) await this.#poll()
       }
     } finally {
       for (const stream of streams) stream.close()
@@ -148,7 +155,8 @@ export class Job implements Disposable {
 
   /** Between two blocks from a file other work has its turn, and the writer hears how far the reader is. */
   #next(): Promise<void> {
-    this.#acknowledge(ACKNOWLEDGE_BYTES)
+    const { stdout, stderr } = this.#streams
+    this.#acknowledge(Math.min(ACKNOWLEDGE_BYTES, stdout.kept / 4, stderr.kept / 4))
     return new Promise((resolve) => setImmediate(resolve))
   }
 

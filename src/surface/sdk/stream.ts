@@ -40,6 +40,11 @@ export class StreamReader {
     return this.#spool !== undefined && this.#spool !== null
   }
 
+  /** Bytes the file has room for. */
+  get kept(): number {
+    return this.#spool?.cap ?? Number.POSITIVE_INFINITY
+  }
+
   /** The next bytes, if there are any at this moment. */
   take(): Uint8Array | undefined {
     const held = this.#held
@@ -87,9 +92,8 @@ export class StreamReader {
   }
 
   #fromFile(spool: Spool): Uint8Array | undefined {
-    const block = this.#copy
-      ? Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, this.#end - this.cursor))
-      : (this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES))
+    if (!this.#copy) this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    const block = this.#block ?? Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, this.#end - this.cursor))
     const read = spool.read(this.cursor, block)
     this.#end = Math.max(this.#end, read.end)
     if (read.eof && !this.#eof) {
