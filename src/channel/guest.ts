@@ -151,15 +151,15 @@ function refused(answer: WireAnswer): PyroError {
   }
   if (!parsed?.success) return lied(`it answered ${answer.status} without a reason`)
   const { code, message } = parsed.data
-  return new GuestRefusal(isErrorCode(code) ? code : (SAID[code] ?? 'guest_unreachable'), message, code)
+  return new GuestRefusal(isErrorCode(code) ? code : (SAID.get(code) ?? 'guest_unreachable'), message, code)
 }
 
 /** What the agent calls differently than the contract does. */
-const SAID: Record<string, ErrorCode> = {
-  bad_request: 'invalid_input',
-  too_large: 'invalid_input',
-  job_exited: 'job_ended',
-}
+const SAID = new Map<string, ErrorCode>([
+  ['bad_request', 'invalid_input'],
+  ['too_large', 'invalid_input'],
+  ['job_exited', 'job_ended'],
+])
 
 /** The agent answered, and the answer is no: what was asked for has not happened. */
 export class GuestRefusal extends PyroError {

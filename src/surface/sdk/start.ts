@@ -1,8 +1,10 @@
 /** Starts the engine of a PYRO_HOME, or waits for the one that another client is starting. */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ErrorBody, PyroError, isErrorCode } from '../../contract/errors.ts'
 import type { Paths } from '../../wiring/paths.ts'
+import { takeTurn } from './turn.ts'
 
 const START_MS = 10_000
 const POLL_MS = 10
@@ -23,14 +25,24 @@ interface StartOptions {
 /** @throws the error that kept the engine from starting; engine_unreachable */
 export async function startEngine({ paths, env, signal }: StartOptions): Promise<void> {
   const deadline = performance.now() + START_MS
-  let attempt = launch(paths, env)
-  while (!(await connects(paths.socket))) {
-    if (signal?.aborted) throw new PyroError('cancelled', 'The call was cancelled.', { cause: signal.reason })
-    const now = performance.now()
-    if (attempt.exit !== undefined && attempt.exit !== 0) throw startupError(paths, attempt.since)
-    if (now > deadline) throw unreachable(paths, `it did not answer within ${START_MS / 1000} seconds`)
-    if (attempt.exit === 0 && now - attempt.at > AGAIN_MS) attempt = launch(paths, env)
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  const turn = join(paths.home, 'engine.starting')
+  let attempt: Attempt | undefined
+  let endTurn: (() => void) | undefined
+  mkdirSync(paths.home, { recursive: true, mode: 0o700 })
+  try {
+    do {
+      if (signal?.aborted)
+        throw new PyroError('cancelled', 'The call was cancelled.', { cause: signal.reason })
+      const now = performance.now()
+      if (now > deadline) throw unreachable(paths, `it did not answer within ${START_MS / 1000} seconds`)
+      if (attempt?.exit !== undefined && attempt.exit !== 0) throw startupError(paths, attempt.since)
+      endTurn ??= takeTurn(turn)
+      const over = attempt === undefined || (attempt.exit === 0 && now - attempt.at > AGAIN_MS)
+      if (endTurn !== undefined && over) attempt = launch(paths, env)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    } while (!(await connects(paths.socket)))
+  } finally {
+    endTurn?.()
   }
 }
 
@@ -66,7 +78,6 @@ interface Attempt {
 }
 
 function launch(paths: Paths, env: NodeJS.ProcessEnv): Attempt {
-  mkdirSync(paths.home, { recursive: true, mode: 0o700 })
   const log = openSync(paths.log, 'a', 0o600)
   const attempt: Attempt = { at: performance.now(), since: Date.now() }
   try {
