@@ -39,12 +39,12 @@ async function recoverOne(engine: Engine, row: WorkspaceRow): Promise<void> {
 
 /** Jobs of a sandbox that lived on: ended ones are recorded, unknown ones never began, running ones are watched. */
 async function adopt(engine: Engine, row: WorkspaceRow): Promise<void> {
+  // Taken before anybody can start a new one: what comes later is not in the guest's answer, and did begin.
+  const left = engine.jobs.running(row.id)
   try {
     const known = new Map<string, JobStatus>()
-    if (engine.jobs.running(row.id).length > 0) {
-      for (const status of await engine.guests.of(row.id).jobs()) known.set(status.id, status)
-    }
-    for (const job of engine.jobs.running(row.id)) {
+    if (left.length > 0) for (const status of await engine.guests.of(row.id).jobs()) known.set(status.id, status)
+    for (const job of left) {
       const status = known.get(job.id)
       if (status === undefined) engine.record('adopt.outcome', () => engine.jobs.remove(row.id, job.id))
       else if (status.state === 'exited') recordEnd(engine, job, status)
