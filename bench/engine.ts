@@ -14,7 +14,8 @@ export interface Bench {
 
 /** Runs the work on an engine of its own and leaves nothing. */
 export async function withEngine<T>(who: Bench['who'], work: (bench: Bench) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'pyro-bench-'))
+  const given = process.env['PYRO_BENCH_FOLDER']
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'pyro-bench-'))
   const home = join(folder, 'home')
   mkdirSync(join(folder, 'run'), { mode: 0o700 })
   Object.assign(process.env, { PYRO_HOME: home, XDG_RUNTIME_DIR: join(folder, 'run') })
@@ -27,6 +28,7 @@ export async function withEngine<T>(who: Bench['who'], work: (bench: Bench) => P
     return await work({ pyro, folder, home, engine: { pid: pid!, holderPid: holderPid! }, who })
   } finally {
     await pyro.stopDaemon({ deleteWorkspaces: true })
-    rmSync(folder, { recursive: true, force: true })
+    // What belongs to subordinate ids is removed by whoever gave the folder.
+    if (given === undefined) rmSync(folder, { recursive: true, force: true })
   }
 }
