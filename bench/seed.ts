@@ -27,7 +27,7 @@ export async function seedBench({ pyro, folder }: Bench, files: number): Promise
   }
   const base = empty.sort((a, b) => a - b)[2]!
   const samples: [number, number][] = []
-  for (let round = files > 10_000 ? 0 : -1; round < (files > 10_000 ? 2 : 9); round++) {
+  for (let round = files > 10_000 ? 0 : -1; round < (files > 10_000 ? 1 : 9); round++) {
     await clean()
     const ours = await time(async () => {
       last = (await pyro.createWorkspace({ environment: 'host', seedPath: source })).workspaceId

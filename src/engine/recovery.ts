@@ -43,7 +43,8 @@ async function adopt(engine: Engine, row: WorkspaceRow): Promise<void> {
   const left = engine.jobs.running(row.id)
   try {
     const known = new Map<string, JobStatus>()
-    if (left.length > 0) for (const status of await engine.guests.of(row.id).jobs()) known.set(status.id, status)
+    if (left.length > 0)
+      for (const status of await engine.guests.of(row.id).jobs()) known.set(status.id, status)
     for (const job of left) {
       const status = known.get(job.id)
       if (status === undefined) engine.record('adopt.outcome', () => engine.jobs.remove(row.id, job.id))
