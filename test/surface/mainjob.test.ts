@@ -27,12 +27,15 @@ function mainJob(name: string, makeUser?: () => User): void {
       env = engineEnv(folder, { PATH: `${dirname(node)}:${process.env['PATH']}`, TMPDIR: folder })
     })
     afterAll(() => {
-      run('bin/pyro', ['daemon', 'stop', '--delete-workspaces'])
-      expect(processesNaming(folder)).toEqual([])
-      expect(mountsBelow(folder)).toEqual([])
-      expect(readdirSync(join(folder, 'home/workspaces'))).toEqual([])
-      removeFolder(folder)
-      if (user) removeUser(user)
+      try {
+        run('bin/pyro', ['daemon', 'stop', '--delete-workspaces'])
+        expect(processesNaming(folder)).toEqual([])
+        expect(mountsBelow(folder)).toEqual([])
+        expect(readdirSync(join(folder, 'home/workspaces'))).toEqual([])
+        removeFolder(folder)
+      } finally {
+        if (user) removeUser(user)
+      }
     })
 
     function run(program: string, args: string[]) {
