@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import workspaceExec from '../contract/operations/workspace_exec.ts'
 import type { CallContext, CheckedInputOf, OutputOf } from '../contract/table.ts'
 import { createWorkspace } from './create.ts'
 import { deleteWorkspace } from './delete.ts'
@@ -74,18 +75,8 @@ async function follow(
   command: string | string[],
   { signal, progress }: CallContext,
 ): Promise<number | null> {
-  const started = await exec(engine, {
-    workspace_id: id,
-    command,
-    cwd: '/workspace',
-    env: {},
-    user: 'root',
-    stdin_open: false,
-    wait_ms: 0,
-    max_output_bytes: 0,
-    spool_bytes: 33_554_432,
-    attach: true,
-  })
+  const input = { workspace_id: id, command, wait_ms: 0, max_output_bytes: 0, attach: true }
+  const started = await exec(engine, workspaceExec.input.parse(input))
   let [stdout_cursor, stderr_cursor] = [0, 0]
   for (;;) {
     signal.throwIfAborted()

@@ -1,6 +1,7 @@
 /** Each part tried for real, with what would mend it. */
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { toPyroError } from '../contract/errors.ts'
+import workspaceExec from '../contract/operations/workspace_exec.ts'
 import type { CallContext, OutputOf } from '../contract/table.ts'
 import { createWorkspace } from './create.ts'
 import { deleteWorkspace } from './delete.ts'
@@ -82,18 +83,14 @@ async function tryWorkspace(
   const from = performance.now()
   const row = await createWorkspace(engine, { environment, labels: {}, ephemeral: true }, context)
   try {
-    const result = await exec(engine, {
+    const input = {
       workspace_id: row.id,
       command: ['true'],
       cwd: '/',
-      env: {},
-      user: 'root',
-      stdin_open: false,
       wait_ms: 10_000,
       max_output_bytes: 4096,
-      spool_bytes: 65_536,
-      attach: false,
-    })
+    }
+    const result = await exec(engine, workspaceExec.input.parse({ ...input, spool_bytes: 65_536 }))
     const took = `created, ran a command and answered in ${Math.round(performance.now() - from)} ms with ${row.sandbox?.runtime}`
     if (result.exit_code === 0) return { status: 'ok', message: took, hint: null }
     return {

@@ -12,12 +12,9 @@ import type { Queues } from './queue.ts'
 
 export interface Engine {
   home: string
-  cache: string
   socket: string
   version: string
   startedAt: number
-  /** The native binary. */
-  binary: string
   workspaces: WorkspaceTable
   jobs: JobTable<JobStatus>
   exports: ExportTable

@@ -69,18 +69,21 @@ export function handlers(engine: Engine): Handlers {
     workspace_delete: ({ workspace_id }) => deleteWorkspace(engine, workspace_id),
     doctor: ({ environment }, context) => doctor(engine, environment, context),
     demo: (input, context) => demo(engine, input, context),
-    daemon_status: async () => ({
-      running: true,
-      pid: process.pid,
-      version: engine.version,
-      home: engine.home,
-      socket: engine.socket,
-      started_at: iso(engine.startedAt),
-      holder_pid: engine.hand.holderPid(),
-      workspaces: rows().length,
-      running_workspaces: rows().filter(({ state }) => state === 'running').length,
-      memory_bytes: process.memoryUsage.rss(),
-    }),
+    daemon_status: async () => {
+      const all = rows()
+      return {
+        running: true,
+        pid: process.pid,
+        version: engine.version,
+        home: engine.home,
+        socket: engine.socket,
+        started_at: iso(engine.startedAt),
+        holder_pid: engine.hand.holderPid(),
+        workspaces: all.length,
+        running_workspaces: all.filter(({ state }) => state === 'running').length,
+        memory_bytes: process.memoryUsage.rss(),
+      }
+    },
     daemon_stop: (input) => stopDaemon(input),
   }
 

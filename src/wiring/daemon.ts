@@ -81,11 +81,9 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   const backend = ociBackend({ hand, binary, home, cache, runtimeDir })
   const engine: Engine = {
     home,
-    cache,
     socket,
     version: VERSION,
     startedAt: Date.now(),
-    binary,
     workspaces: workspaceTable(store),
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),

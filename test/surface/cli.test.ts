@@ -1,34 +1,12 @@
 // The command line: what it prints where, its exit status, its help, and what it does with wrong words.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { describe as descriptions } from '../../src/contract/describe.ts'
 import { engineEnv, newFolder, removeFolder, ROOT } from '../support/engine.ts'
-import { pyro as run } from './faces.ts'
+import { cliBox, pyro as run } from './faces.ts'
 
-const folder = newFolder()
-const env = engineEnv(folder)
-const pyro = (...args: string[]) => run(env, args)
-
-beforeAll(async () => {
-  mkdirSync(join(folder, 'seed'))
-  writeFileSync(join(folder, 'seed/a file.txt'), 'hello\n')
-  await pyro(
-    'workspace',
-    'create',
-    'host',
-    '--name',
-    'box',
-    '--seed-path',
-    join(folder, 'seed'),
-    '--label',
-    'team=core',
-  )
-}, 60_000)
-afterAll(async () => {
-  await pyro('daemon', 'stop', '--delete-workspaces')
-  removeFolder(folder)
-}, 60_000)
+const { folder, pyro } = cliBox()
 
 describe('help', () => {
   test.each(descriptions().map((operation) => [operation.command.join(' '), operation]))(

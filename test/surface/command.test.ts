@@ -1,36 +1,13 @@
 // exec and run on the command line: what of a command comes through, standard input, Ctrl-C, a reader who leaves.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { engineEnv, newFolder, removeFolder, ROOT } from '../support/engine.ts'
-import { pyro as run } from './faces.ts'
+import { describe, expect, test } from 'vitest'
+import { ROOT } from '../support/engine.ts'
+import { cliBox, pyro as run } from './faces.ts'
 
-const folder = newFolder()
-const env = engineEnv(folder)
-const pyro = (...args: string[]) => run(env, args)
-
-beforeAll(async () => {
-  mkdirSync(join(folder, 'seed'))
-  writeFileSync(join(folder, 'seed/a file.txt'), 'hello\n')
-  await pyro(
-    'workspace',
-    'create',
-    'host',
-    '--name',
-    'box',
-    '--seed-path',
-    join(folder, 'seed'),
-    '--label',
-    'team=core',
-  )
-}, 60_000)
-afterAll(async () => {
-  await pyro('daemon', 'stop', '--delete-workspaces')
-  removeFolder(folder)
-}, 60_000)
+const { folder, env, pyro } = cliBox()
 
 describe('a command', () => {
   test('has its output, its exit status and a last line of ours on standard error', async () => {

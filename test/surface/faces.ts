@@ -1,15 +1,17 @@
 /** The four faces behind one signature: an operation and its input in, its output or its error body out. */
 import { spawn } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { Client } from '@modelcontextprotocol/client'
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
+import { afterAll, beforeAll } from 'vitest'
 import { describe as descriptions } from '../../src/contract/describe.ts'
 import type { OperationName } from '../../src/contract/table.ts'
 import { PyroError, Pyro } from '../../src/surface/sdk/index.ts'
 import { METHODS, camelKeys, snakeKeys } from '../../src/surface/sdk/names.ts'
 import { resolvePaths } from '../../src/wiring/paths.ts'
-import { ROOT } from '../support/engine.ts'
+import { engineEnv, newFolder, removeFolder, ROOT } from '../support/engine.ts'
 
 type Fields = Record<string, unknown>
 export interface Face {
@@ -145,4 +147,22 @@ function words(operation: OperationName, input: Fields): string[] {
 function restOf(operation: OperationName, input: Fields): string[] {
   const { rest } = described.get(operation)!
   return rest === null ? [] : (input[rest.field] as string[])
+}
+
+/** For one test file: a folder with a seed, and a workspace `box` made of it by the command line; taken away at the end. */
+export function cliBox() {
+  const folder = newFolder()
+  const env = engineEnv(folder)
+  const run = (...args: string[]) => pyro(env, args)
+  beforeAll(async () => {
+    mkdirSync(join(folder, 'seed'))
+    writeFileSync(join(folder, 'seed/a file.txt'), 'hello\n')
+    const seed = ['--seed-path', join(folder, 'seed'), '--label', 'team=core']
+    await run('workspace', 'create', 'host', '--name', 'box', ...seed)
+  }, 60_000)
+  afterAll(async () => {
+    await run('daemon', 'stop', '--delete-workspaces')
+    removeFolder(folder)
+  }, 60_000)
+  return { folder, env, pyro: run }
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { commandFields, environmentName, execResult, hostPath, limits } from '../fields.ts'
 import { operation } from '../operation.ts'
+import { CREATE_ERRORS } from './workspace_create.ts'
 
 const { stdin_open: _open, ...fields } = commandFields
 
@@ -24,25 +25,7 @@ export default operation({
     .strict(),
   output: execResult.extend({ environment: z.string(), deleted: z.boolean() }),
   effects: { readOnly: false, destructive: false, idempotent: false },
-  errors: [
-    'environment_not_found',
-    'seed_not_found',
-    'seed_not_directory',
-    'seed_overlap',
-    'seed_too_large',
-    'seed_changed',
-    'cwd_not_found',
-    'user_not_found',
-    'home_unsuitable',
-    'runtime_missing',
-    'runtime_failed',
-    'subids_missing',
-    'userns_denied',
-    'native_missing',
-    'disk_full',
-    'guest_unreachable',
-    'cancelled',
-  ],
+  errors: [...CREATE_ERRORS, 'cwd_not_found', 'user_not_found'],
   cli: {
     positionals: ['environment'],
     rest: 'command',

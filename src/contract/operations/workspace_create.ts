@@ -1,6 +1,26 @@
 import { z } from 'zod'
+import type { ErrorCode } from '../errors.ts'
 import { environmentName, hostPath, labels, limits, workspace, workspaceName } from '../fields.ts'
 import { operation } from '../operation.ts'
+
+/** What making any workspace can say, also one that lives for a single command. */
+export const CREATE_ERRORS: ErrorCode[] = [
+  'environment_not_found',
+  'seed_not_found',
+  'seed_not_directory',
+  'seed_overlap',
+  'seed_too_large',
+  'seed_changed',
+  'home_unsuitable',
+  'runtime_missing',
+  'runtime_failed',
+  'subids_missing',
+  'userns_denied',
+  'native_missing',
+  'disk_full',
+  'guest_unreachable',
+  'cancelled',
+]
 
 export default operation({
   name: 'workspace_create',
@@ -23,24 +43,7 @@ export default operation({
     .strict(),
   output: workspace,
   effects: { readOnly: false, destructive: false, idempotent: false },
-  errors: [
-    'environment_not_found',
-    'name_taken',
-    'seed_not_found',
-    'seed_not_directory',
-    'seed_overlap',
-    'seed_too_large',
-    'seed_changed',
-    'home_unsuitable',
-    'runtime_missing',
-    'runtime_failed',
-    'subids_missing',
-    'userns_denied',
-    'native_missing',
-    'disk_full',
-    'guest_unreachable',
-    'cancelled',
-  ],
+  errors: ['name_taken', ...CREATE_ERRORS],
   cli: {
     positionals: ['environment'],
     flags: { labels: 'label' },

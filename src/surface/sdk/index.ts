@@ -1,5 +1,5 @@
 /** The SDK: a method for each operation of the contract, and commands as live objects. */
-import type { OperationName } from '../../contract/table.ts'
+import type { OperationName, OutputOf } from '../../contract/table.ts'
 import { type Client, type ClientOptions, client } from './client.ts'
 import { Job, type JobOptions } from './job.ts'
 import { METHODS, camelKeys, snakeKeys } from './names.ts'
@@ -45,14 +45,7 @@ export class Pyro extends Base {
     const { copy, signal, onProgress, ...fields } = options
     const input = snakeKeys({ ...fields, workspaceId: workspace, command, ...FOLLOWED }) as never
     const started = await this.client.call('workspace_exec', input, { signal, onProgress })
-    return new Job({
-      client: this.client,
-      workspaceId: started.workspace_id,
-      jobId: started.job_id,
-      started,
-      signal,
-      copy,
-    })
+    return this.#follow(started, { signal, copy })
   }
 
   /**
@@ -67,14 +60,12 @@ export class Pyro extends Base {
     const { copy, signal, onProgress, ...fields } = options
     const input = snakeKeys({ ...fields, environment, command, ...FOLLOWED }) as never
     const started = await this.client.call('run', input, { signal, onProgress })
-    return new Job({
-      client: this.client,
-      workspaceId: started.workspace_id,
-      jobId: started.job_id,
-      started,
-      signal,
-      copy,
-    })
+    return this.#follow(started, { signal, copy })
+  }
+
+  #follow(started: OutputOf<'workspace_exec'>, reading: Pick<JobOptions, 'signal' | 'copy'>): Job {
+    const { workspace_id: workspaceId, job_id: jobId } = started
+    return new Job({ client: this.client, workspaceId, jobId, started, ...reading })
   }
 
   /** A command that was started before, to be read from its start. */
