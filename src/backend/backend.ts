@@ -1,7 +1,7 @@
-/** What every backend offers. It knows nothing of layers beyond the mounts it is given. */
-import type { Socket } from 'node:net'
+/** What every backend must do. It knows nothing of layers beyond the mounts or disks it is given. */
+import type { Duplex } from 'node:stream'
 import type { Workspace } from '../contract/fields.ts'
-import type { Idmap } from '../hand/protocol.ts'
+import type { Idmap, Owner } from '../hand/protocol.ts'
 import type { SandboxRecord } from '../store/workspaces.ts'
 
 export interface SandboxSpec {
@@ -9,6 +9,13 @@ export interface SandboxSpec {
   hostname: string
   /** Folder of the workspace on this machine. */
   dir: string
+  limits: Workspace['limits']
+  medium: DirectoryMedium | DiskMedium
+}
+
+/** A root file system that is mounted on this machine: what a container is given. */
+export interface DirectoryMedium {
+  kind: 'directory'
   /** Mounted root file system, as a path in the holder's mount namespace. */
   root: string
   /** Trees of this machine that are visible read-only inside, at the same path. */
@@ -19,21 +26,42 @@ export interface SandboxSpec {
   spool: string
   /** Ids inside, as ids of the holder's namespace. */
   ids: Idmap
-  limits: Workspace['limits']
 }
+
+/** Images that a machine mounts itself: this machine's kernel never reads what a guest wrote. */
+export interface DiskMedium {
+  kind: 'disk'
+  disks: MachineDisk[]
+  /** Who the machine's process runs as, in ids of the holder's namespace; it must be able to open the images. */
+  owner: Owner
+  /** A machine that only reads: every disk read-only, nothing of the user's runs. */
+  inspect: boolean
+}
+
+export interface MachineDisk {
+  /** env: the root environment (erofs); base: the baseline (erofs); changes: everything written (ext4). */
+  name: 'env' | 'base' | 'changes'
+  path: string
+  readOnly: boolean
+}
+
+/** Connections of one protocol, so that none starves another: requests, output and trees, and the network's streams. */
+export type ChannelClass = 'control' | 'bulk' | 'network'
 
 export interface Backend {
   name: Workspace['backend']
   isolation: Workspace['isolation']
   executionMode: string
+  /** What it is given. */
+  medium: SandboxSpec['medium']['kind']
   /** Starts the sandbox, all or nothing. */
   start: (spec: SandboxSpec) => Promise<SandboxRecord>
   /** Whether the recorded sandbox is alive; cheap, and never asks the sandbox. */
   find: (sandbox: SandboxRecord) => boolean
-  /** Puts a mounted tree at a path inside a running sandbox. */
-  attach: (sandbox: SandboxRecord, source: string, target: string) => Promise<void>
-  /** A byte stream to the agent inside. */
-  connect: (id: string) => Socket
+  /** Puts a mounted tree of this machine at a path inside a running sandbox; absent where the guest mounts by itself. */
+  attach?: (sandbox: SandboxRecord, source: string, target: string) => Promise<void>
+  /** A byte stream to the agent inside. Errors are the stream's. */
+  connect: (id: string, use: ChannelClass) => Duplex
   /** Ends the sandbox, whatever its state, and removes what it had on this machine. Repeatable. */
   stop: (id: string, sandbox: SandboxRecord | null) => Promise<void>
   /** What of the asked limits can be enforced here. */
@@ -41,5 +69,6 @@ export interface Backend {
     vcpu_count?: number | undefined
     mem_mib?: number | undefined
     pids_limit?: number | undefined
+    disk_mib?: number | undefined
   }) => Promise<Workspace['limits']>
 }

@@ -2,7 +2,7 @@
  * The host's half of the channel to one sandbox: control and bulk are connections of their own, so that output never
  * delays a signal. Methods throw guest_unreachable when the sandbox does not answer in time, or lies.
  */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { z } from 'zod'
 import { type ErrorCode, isErrorCode, PyroError } from '../contract/errors.ts'
 import { type JobSpec, type JobStatus, jobList, jobStatus, refusal, written } from './messages.ts'
@@ -41,9 +41,12 @@ export interface Guest {
   close: () => void
 }
 
-export function guest(dial: () => Socket): Guest {
-  const control = wire({ dial, streamWindow: 4 * MIB, connectionWindow: 16 * MIB })
-  const bulk = wire({ dial, streamWindow: 8 * MIB, connectionWindow: 32 * MIB })
+/** A new byte stream to the agent, by what it is for. */
+export type Dial = (use: 'control' | 'bulk') => Duplex
+
+export function guest(dial: Dial): Guest {
+  const control = wire({ dial: () => dial('control'), streamWindow: 4 * MIB, connectionWindow: 16 * MIB })
+  const bulk = wire({ dial: () => dial('bulk'), streamWindow: 8 * MIB, connectionWindow: 32 * MIB })
   const job = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`
 
   async function ask<T extends z.ZodType>(

@@ -1,6 +1,5 @@
 /** The open channels, one per running sandbox, made when first needed. */
-import type { Socket } from 'node:net'
-import { type Guest, guest } from './guest.ts'
+import { type Dial, type Guest, guest } from './guest.ts'
 
 export interface Guests {
   of: (id: string) => Guest
@@ -8,13 +7,13 @@ export interface Guests {
   closeAll: () => void
 }
 
-export function guests(dial: (id: string) => Socket): Guests {
+export function guests(dial: (id: string, use: Parameters<Dial>[0]) => ReturnType<Dial>): Guests {
   const open = new Map<string, Guest>()
   return {
     of(id) {
       let channel = open.get(id)
       if (channel === undefined) {
-        channel = guest(() => dial(id))
+        channel = guest((use) => dial(id, use))
         open.set(id, channel)
       }
       return channel

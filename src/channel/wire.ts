@@ -1,10 +1,10 @@
 /** Requests over one HTTP/2 connection on a byte stream; reconnects when the stream was lost. Answers are bounded. */
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { PyroError } from '../contract/errors.ts'
 
 export interface WireOptions {
-  dial: () => Socket
+  dial: () => Duplex
   /** Flow-control windows in bytes: small for control, large for bulk. */
   streamWindow: number
   connectionWindow: number

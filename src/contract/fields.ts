@@ -64,6 +64,14 @@ export const limits = {
     .max(131_072)
     .optional()
     .describe('Processes and threads at a time. Default: 4096.'),
+  disk_mib: z
+    .int()
+    .min(64)
+    .max(16_777_216)
+    .optional()
+    .describe(
+      'MiB that everything written inside may take. Default: 16384 in a machine, no limit in a container.',
+    ),
 }
 
 export const waitMs = z.int().min(0).max(45_000)
@@ -89,6 +97,9 @@ export type StreamChunk = z.infer<typeof streamChunk>
 
 export const streamPosition = streamChunk.pick({ cursor: true, dropped: true, eof: true })
 
+export const BACKENDS = ['oci', 'qemu', 'firecracker'] as const
+export const ISOLATIONS = ['container', 'machine'] as const
+
 export const WORKSPACE_STATES = ['creating', 'running', 'stopped', 'failed', 'deleting'] as const
 
 export const workspace = z.object({
@@ -98,14 +109,17 @@ export const workspace = z.object({
   state: z.enum(WORKSPACE_STATES),
   state_reason: z.string().nullable().describe('Why it is stopped or failed.'),
   environment: z.string(),
-  backend: z.enum(['oci']),
-  isolation: z.enum(['container']),
+  backend: z.enum(BACKENDS).describe('What runs it.'),
+  isolation: z
+    .enum(ISOLATIONS)
+    .describe('container: shares the kernel of this machine; machine: has a kernel of its own.'),
   execution_mode: z.string().describe('How commands reach the sandbox.'),
   limits: z.object({
     enforcement: z.enum(['full', 'partial']).describe('partial: no cgroup could be used; see notes.'),
     vcpu_count: z.int(),
     mem_mib: z.int(),
     pids_limit: z.int(),
+    disk_mib: z.int().nullable().describe('Everything written inside, at most; null: no limit of its own.'),
     notes: z.array(z.string()),
   }),
   network_policy: z.enum(['off']),

@@ -78,19 +78,22 @@ export async function createWorkspace(
             id: row.id,
             hostname: input.name ?? row.id,
             dir: paths.dir,
-            root: stage.root,
-            binds: built.binds,
-            masked: built.masked,
-            spool: paths.spool,
-            ids: who.inside,
             limits,
+            medium: {
+              kind: 'directory',
+              root: stage.root,
+              binds: built.binds,
+              masked: built.masked,
+              spool: paths.spool,
+              ids: who.inside,
+            },
           })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
           return sandbox
         },
       )
       greet(engine, row.id)
-      await engine.backend.attach(sandbox, stage.workspace, '/workspace')
+      await engine.backend.attach?.(sandbox, stage.workspace, '/workspace')
       context.signal.throwIfAborted()
       engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
       engine.log('workspace.created', { workspace: row.id })

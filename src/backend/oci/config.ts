@@ -1,5 +1,5 @@
 /** A sandbox as an OCI bundle's config.json (runtime-spec 1.0.2). */
-import type { SandboxSpec } from '../backend.ts'
+import type { DirectoryMedium, SandboxSpec } from '../backend.ts'
 import { resources, rlimits } from './limits.ts'
 import { seccomp } from './seccomp.ts'
 
@@ -39,18 +39,19 @@ const READ_ONLY = ['bus', 'fs', 'irq', 'sys'].map((name) => `/proc/${name}`)
 
 export interface ConfigOptions {
   spec: SandboxSpec
+  medium: DirectoryMedium
   /** The native binary, bound at /run/pyro/native. */
   binary: string
   /** cgroup of the sandbox; null leaves the runtime's default and limits by rlimits only. */
   cgroup: string | null
 }
 
-export function ociConfig({ spec, binary, cgroup }: ConfigOptions): object {
-  const mapping = [{ containerID: 0, hostID: spec.ids.base, size: spec.ids.size }]
+export function ociConfig({ spec, medium, binary, cgroup }: ConfigOptions): object {
+  const mapping = [{ containerID: 0, hostID: medium.ids.base, size: medium.ids.size }]
   return {
     ociVersion: '1.0.2',
     hostname: spec.hostname,
-    root: { path: spec.root, readonly: false },
+    root: { path: medium.root, readonly: false },
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
@@ -68,7 +69,7 @@ export function ociConfig({ spec, binary, cgroup }: ConfigOptions): object {
       noNewPrivileges: true,
       oomScoreAdj: 500,
     },
-    mounts: mounts(spec, binary),
+    mounts: mounts(medium, binary),
     linux: {
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'user'].map((type) => ({ type })),
       uidMappings: mapping,
@@ -81,7 +82,7 @@ export function ociConfig({ spec, binary, cgroup }: ConfigOptions): object {
   }
 }
 
-function mounts(spec: SandboxSpec, binary: string): object[] {
+function mounts(medium: DirectoryMedium, binary: string): object[] {
   const bind = (source: string, destination: string, ...options: string[]) => ({
     destination,
     source,
@@ -108,8 +109,8 @@ function mounts(spec: SandboxSpec, binary: string): object[] {
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
     memory('/run', 'nodev', 'mode=755', 'size=65536k'),
     bind(binary, '/run/pyro/native', 'ro'),
-    bind(spec.spool, '/run/pyro/spool', 'rw', 'noexec'),
-    ...spec.binds.map((path) => bind(path, path, 'ro')),
-    ...spec.masked.map((path) => memory(path, 'ro', 'nodev', 'noexec', 'mode=755', 'size=4k')),
+    bind(medium.spool, '/run/pyro/spool', 'rw', 'noexec'),
+    ...medium.binds.map((path) => bind(path, path, 'ro')),
+    ...medium.masked.map((path) => memory(path, 'ro', 'nodev', 'noexec', 'mode=755', 'size=4k')),
   ]
 }

@@ -28,12 +28,15 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
     name: 'oci',
     isolation: 'container',
     executionMode: 'container',
+    medium: 'directory',
 
     async start(spec) {
+      const { medium } = spec
+      if (medium.kind !== 'directory') throw new TypeError('a container is given mounts, not disks')
       const { mode } = await hand.info()
       const parent = cgroupParent(mode)
       const config = JSON.stringify(
-        ociConfig({ spec, binary, cgroup: parent === null ? null : `${parent}/pyro-${spec.id}` }),
+        ociConfig({ spec, medium, binary, cgroup: parent === null ? null : `${parent}/pyro-${spec.id}` }),
       )
       const { runtime, result } = await withRuntime(cache, mode, (runtime) =>
         hand.call('start', {

@@ -7,6 +7,7 @@ type Asked = {
   vcpu_count?: number | undefined
   mem_mib?: number | undefined
   pids_limit?: number | undefined
+  disk_mib?: number | undefined
 }
 
 const ROOT = '/sys/fs/cgroup'
@@ -37,9 +38,13 @@ export function settle(asked: Asked, parent: string | null): Workspace['limits']
     vcpu_count: asked.vcpu_count ?? Math.min(cpus, 4),
     mem_mib: asked.mem_mib ?? Math.min(4096, Math.floor(memory / 2)),
     pids_limit: asked.pids_limit ?? 4096,
+    disk_mib: null,
   }
-  if (parent !== null) return { enforcement: 'full', ...settled, notes: [] }
+  const unmet =
+    asked.disk_mib === undefined ? [] : ['A container has no disk of its own: disk_mib is not enforced.']
+  if (parent !== null) return { enforcement: 'full', ...settled, notes: unmet }
   const notes = [
+    ...unmet,
     `No cgroup is delegated to this user: memory is limited per process (to ${LEAST_DATA_MIB} MiB at least), processes per user of the sandbox, CPUs not at all.`,
   ]
   return { enforcement: 'partial', ...settled, notes }
