@@ -80,7 +80,14 @@ export interface HandOperations {
   ]
   unmount: [{ path: string }, Record<string, never>]
   start: [
-    RuntimeRef & { bundle: string; config: string; socket: string; console: string },
+    RuntimeRef & {
+      bundle: string
+      config: string
+      socket: string
+      console: string
+      /** seccomp program, base64. */
+      filter: string
+    },
     { pid: number; start_time: number; runtime_ms: number },
   ]
   attach: [{ pid: number; start_time: number; source: string; target: string }, Record<string, never>]

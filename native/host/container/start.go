@@ -35,6 +35,8 @@ type StartSpec struct {
 	Config      string   `json:"config"`
 	Socket      string   `json:"socket"`
 	Console     string   `json:"console"`
+	// Filter is the seccomp program that the sandbox's init installs, as struct sock_filter in sequence.
+	Filter []byte `json:"filter"`
 }
 
 // Started names the sandbox's first process.
@@ -44,7 +46,7 @@ type Started struct {
 	RuntimeMS int64  `json:"runtime_ms"`
 }
 
-// Start runs the sandbox with a listening socket as its descriptor 3. On any failure nothing is left of it.
+// Start runs the sandbox with a listening socket as its descriptor 3 and the filter as its descriptor 4. On any failure nothing is left of it.
 func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := check(spec); err != nil {
 		return nil, err
@@ -72,8 +74,13 @@ func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 		return nil, err
 	}
 	defer socket.Close()
+	filter, err := filterFile(spec.Filter)
+	if err != nil {
+		return nil, fault.From(err, "passing on the filter of", spec.Bundle)
+	}
+	defer filter.Close()
 	began := time.Now()
-	if err := runRuntime(ctx, spec, files, console, socket); err != nil {
+	if err := runRuntime(ctx, spec, files, console, socket, filter); err != nil {
 		undo(spec, files)
 		return nil, err
 	}
@@ -97,6 +104,9 @@ func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 func check(spec StartSpec) error {
 	if err := checkID(spec.ID); err != nil {
 		return err
+	}
+	if len(spec.Filter) == 0 {
+		return fault.New("bad_args", "", "a sandbox without a seccomp filter is not started")
 	}
 	return fault.Clean(spec.Runtime, spec.RuntimeRoot, spec.Bundle, spec.Socket, spec.Console)
 }
@@ -143,15 +153,32 @@ func listen(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-func runRuntime(ctx context.Context, spec StartSpec, files bundlePaths, console *os.File, socket *os.File) error {
+// filterFile is a sealed file in memory: nobody who holds it can change what init reads.
+func filterFile(program []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("filter", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "filter")
+	if _, err = file.WriteAt(program, 0); err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func runRuntime(ctx context.Context, spec StartSpec, files bundlePaths, console *os.File, passed ...*os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	args := append([]string{}, spec.RuntimeArgs...)
 	args = append(args, "--root", spec.RuntimeRoot, "--log", files.log, "--log-format", "json", "run", "-d",
-		"--bundle", spec.Bundle, "--pid-file", files.pid, "--preserve-fds", "1", spec.ID)
+		"--bundle", spec.Bundle, "--pid-file", files.pid, "--preserve-fds", strconv.Itoa(len(passed)), spec.ID)
 	command := runtimeCommand(ctx, spec.Runtime, args)
 	command.Stdout, command.Stderr = console, console
-	command.ExtraFiles = []*os.File{socket}
+	command.ExtraFiles = passed
 	err := command.Run()
 	if ctx.Err() == context.Canceled {
 		return fault.From(context.Canceled, "", "")

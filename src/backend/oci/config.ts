@@ -1,7 +1,6 @@
 /** A sandbox as an OCI bundle's config.json (runtime-spec 1.0.2). */
 import type { DirectoryMedium, SandboxSpec } from '../backend.ts'
 import { resources, rlimits } from './limits.ts'
-import { seccomp } from './seccomp.ts'
 
 /** The capabilities that container engines give by default, all of them inside the sandbox's own user namespace. */
 const CAPABILITIES = [
@@ -55,7 +54,7 @@ export function ociConfig({ spec, medium, binary, cgroup }: ConfigOptions): obje
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
-      args: ['/run/pyro/native', 'init'],
+      args: ['/run/pyro/native', 'init', '--confine'],
       cwd: '/',
       env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root'],
       capabilities: {
@@ -76,7 +75,6 @@ export function ociConfig({ spec, medium, binary, cgroup }: ConfigOptions): obje
       gidMappings: mapping,
       maskedPaths: [...MASKED, '/sys/firmware', '/sys/devices/virtual/powercap', '/sys/fs/cgroup'],
       readonlyPaths: READ_ONLY,
-      seccomp: seccomp(),
       ...(cgroup === null ? {} : { cgroupsPath: cgroup, resources: resources(spec.limits) }),
     },
   }

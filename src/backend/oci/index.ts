@@ -7,6 +7,7 @@ import type { HandService } from '../../hand/index.ts'
 import type { Backend } from '../backend.ts'
 import { bootId, isAlive } from '../process.ts'
 import { ociConfig } from './config.ts'
+import { seccompFilter } from './seccomp/filter.ts'
 import { cgroupParent, settle } from './limits.ts'
 import { candidates, withRuntime } from './runtime.ts'
 
@@ -22,6 +23,7 @@ export interface OciOptions {
 export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions): Backend {
   const runtimeRoot = join(home, 'runtime')
   const socketOf = (id: string) => join(runtimeDir, `${id}.sock`)
+  let filter: string | undefined
   const argsFor = (mode: 'root' | 'user') => (mode === 'user' ? ['--rootless=auto'] : [])
 
   return {
@@ -48,6 +50,7 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
           config,
           socket: socketOf(spec.id),
           console: join(spec.dir, 'console.log'),
+          filter: (filter ??= seccompFilter().toString('base64')),
         }),
       )
       return {
