@@ -1,7 +1,7 @@
 /** Takes away everything a workspace has on this machine: sandbox, mounts, cgroup, socket, files. Repeatable. */
-import { layerPaths, stagePaths } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
+import { subject } from './layers.ts'
 
 export async function destroy(engine: Engine, row: WorkspaceRow): Promise<void> {
   await stop(engine, row)
@@ -16,7 +16,5 @@ export async function stop(engine: Engine, row: WorkspaceRow): Promise<void> {
 
 /** Unmounts and removes its layers. */
 export async function removeFiles(engine: Engine, row: WorkspaceRow): Promise<void> {
-  const { stage } = await engine.hand.info()
-  await engine.hand.call('remove', { path: stagePaths(stage, row.id).dir })
-  await engine.hand.call('remove', { path: layerPaths(engine.home, row.id).dir })
+  await engine.layersOf(row).drop(subject(row))
 }

@@ -4,9 +4,10 @@ import type { Guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { Catalogue } from '../environment/catalogue.ts'
 import type { HandService } from '../hand/index.ts'
+import type { LayerStore } from '../layer/store/store.ts'
 import type { ExportTable } from '../store/exports.ts'
 import type { JobTable } from '../store/jobs.ts'
-import type { WorkspaceTable } from '../store/workspaces.ts'
+import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
 import type { Journal } from './journal.ts'
 import type { Queues } from './queue.ts'
 
@@ -22,6 +23,8 @@ export interface Engine {
   queues: Queues
   hand: HandService
   backend: Backend
+  /** The store that goes with the workspace's backend. */
+  layersOf: (row: WorkspaceRow) => LayerStore
   guests: Guests
   environments: Catalogue
   log: (event: string, fields?: Record<string, unknown>) => void

@@ -18,6 +18,7 @@ import { journal } from '../engine/journal.ts'
 import { queues } from '../engine/queue.ts'
 import { recover } from '../engine/recovery.ts'
 import { handService } from '../hand/index.ts'
+import { directoryStore } from '../layer/store/directory.ts'
 import { serve } from '../surface/http/serve.ts'
 import { idleWatch } from './idle.ts'
 import { logFile } from './log.ts'
@@ -79,6 +80,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     },
   })
   const backend = ociBackend({ hand, binary, home, cache, runtimeDir })
+  const directory = directoryStore({ hand, home })
   const engine: Engine = {
     home,
     socket,
@@ -91,6 +93,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     queues: queues(),
     hand,
     backend,
+    layersOf: () => directory,
     guests: guests(backend.connect),
     environments: catalogue([hostEnvironment({ hand: hand.call, cache })]),
     log,
