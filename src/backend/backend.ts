@@ -1,7 +1,7 @@
 /** What every backend must do. It knows nothing of layers beyond the mounts or disks it is given. */
 import type { Duplex } from 'node:stream'
 import type { Workspace } from '../contract/fields.ts'
-import type { Idmap, Owner } from '../hand/protocol.ts'
+import type { Idmap, NewFolder, Owner, StackMount } from '../hand/protocol.ts'
 import type { SandboxRecord } from '../store/workspaces.ts'
 
 export interface SandboxSpec {
@@ -13,11 +13,16 @@ export interface SandboxSpec {
   medium: DirectoryMedium | DiskMedium
 }
 
-/** A root file system that is mounted on this machine: what a container is given. */
+/** File systems of this machine: what a container is given. */
 export interface DirectoryMedium {
   kind: 'directory'
+  /** What the hand makes and mounts first, in the request that starts the container: passed on unread. */
+  folders: NewFolder[]
+  mounts: StackMount[]
   /** Mounted root file system, as a path in the holder's mount namespace. */
   root: string
+  /** Mounted tree that is /workspace from the start; null where it is attached later. */
+  workspace: string | null
   /** Trees of this machine that are visible read-only inside, at the same path. */
   binds: string[]
   /** Paths inside that are covered by an empty read-only folder. */

@@ -56,11 +56,8 @@ export async function createWorkspace(
           return seed
         },
         async (signal) => {
-          const [, medium] = await both(
-            signal,
-            () => layers.create(of, limits),
-            () => layers.stack(of, environment),
-          )
+          const medium = await layers.stack(of, environment, limits)
+          signal.throwIfAborted()
           const hostname = input.name ?? row.id
           const sandbox = await engine.backend.start({ id: row.id, hostname, dir, limits, medium })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))

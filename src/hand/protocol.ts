@@ -23,6 +23,20 @@ export interface Change {
   /** Milliseconds since the epoch (ctime). */
   changed_at_ms: number
 }
+/** Sealed layers (the topmost first) below a writable one, merged; both are made where they are missing. */
+export interface StackMount {
+  lowers: string[]
+  upper: string
+  work: string
+  merged: string
+  idmap: Idmap | null
+  owner: Owner
+}
+/** A folder that is made with exactly this owner; one that is there stays as it is. */
+export interface NewFolder {
+  path: string
+  owner: Owner
+}
 interface RuntimeRef {
   runtime: string
   runtime_root: string
@@ -74,10 +88,7 @@ export interface HandOperations {
       head: string | null
     },
   ]
-  mount_stack: [
-    { lowers: string[]; upper: string; work: string; merged: string; idmap: Idmap | null; owner: Owner },
-    Record<string, never>,
-  ]
+  mount_stack: [StackMount, Record<string, never>]
   unmount: [{ path: string }, Record<string, never>]
   start: [
     RuntimeRef & {
@@ -87,6 +98,8 @@ export interface HandOperations {
       console: string
       /** seccomp program, base64. */
       filter: string
+      folders: NewFolder[]
+      mounts: StackMount[]
     },
     { pid: number; start_time: number; runtime_ms: number },
   ]

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"pyro/native/host/wire"
 	"pyro/native/layer/fault"
+	"pyro/native/layer/stack"
 )
 
 const (
@@ -37,6 +39,9 @@ type StartSpec struct {
 	Console     string   `json:"console"`
 	// Filter is the seccomp program that the sandbox's init installs, as struct sock_filter in sequence.
 	Filter []byte `json:"filter"`
+	// Folders and Mounts are made first, in this order; whoever drops the workspace takes them away.
+	Folders []stack.Folder `json:"folders"`
+	Mounts  []stack.Spec   `json:"mounts"`
 }
 
 // Started names the sandbox's first process.
@@ -51,6 +56,37 @@ func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := check(spec); err != nil {
 		return nil, err
 	}
+	if err := lay(spec); err != nil {
+		return nil, err
+	}
+	started, err := run(ctx, spec)
+	if err != nil {
+		for _, mount := range slices.Backward(spec.Mounts) {
+			_ = stack.Unmount(mount.Merged)
+		}
+	}
+	return started, err
+}
+
+// lay makes the folders and the mounts, all or nothing.
+func lay(spec StartSpec) error {
+	for _, folder := range spec.Folders {
+		if err := stack.MakeFolder(folder); err != nil {
+			return err
+		}
+	}
+	for i, mount := range spec.Mounts {
+		if err := stack.Mount(mount); err != nil {
+			for _, earlier := range slices.Backward(spec.Mounts[:i]) {
+				_ = stack.Unmount(earlier.Merged)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := os.MkdirAll(spec.Bundle, 0o700); err != nil {
 		return nil, fault.From(err, "making", spec.Bundle)
 	}

@@ -23,7 +23,6 @@ export interface OciOptions {
 export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions): Backend {
   const runtimeRoot = join(home, 'runtime')
   const socketOf = (id: string) => join(runtimeDir, `${id}.sock`)
-  let filter: string | undefined
   const argsFor = (mode: 'root' | 'user') => (mode === 'user' ? ['--rootless=auto'] : [])
 
   return {
@@ -50,7 +49,9 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
           config,
           socket: socketOf(spec.id),
           console: join(spec.dir, 'console.log'),
-          filter: (filter ??= seccompFilter().toString('base64')),
+          filter: filter(),
+          folders: medium.folders,
+          mounts: medium.mounts,
         }),
       )
       return {
@@ -100,4 +101,11 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
       throw error
     }
   }
+}
+
+let compiled: string | undefined
+/** The filter is the same for every sandbox. */
+function filter(): string {
+  compiled ??= seccompFilter().toString('base64')
+  return compiled
 }
