@@ -53,12 +53,25 @@ export interface MachineDisk {
 /** Connections of one protocol, so that none starves another: requests, output and trees, and the network's streams. */
 export type ChannelClass = 'control' | 'bulk' | 'network'
 
+/** Whether a backend can start anything here. */
+export interface Availability {
+  usable: boolean
+  /** Hardware runs the guest's instructions; true of containers. Emulation is taken only when asked for. */
+  hardware: boolean
+  /** Why it is not usable, or not by hardware. */
+  reason: string | null
+  /** The one command that would better it. */
+  hint: string | null
+}
+
 export interface Backend {
   name: Workspace['backend']
   isolation: Workspace['isolation']
   executionMode: string
   /** What it is given. */
   medium: SandboxSpec['medium']['kind']
+  /** Really tried, and remembered: the first answer may take as long as a start. */
+  availability: () => Promise<Availability>
   /** Starts the sandbox, all or nothing. */
   start: (spec: SandboxSpec) => Promise<SandboxRecord>
   /** Whether the recorded sandbox is alive; cheap, and never asks the sandbox. */

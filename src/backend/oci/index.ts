@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { existsSync, rmSync } from 'node:fs'
-import { PyroError } from '../../contract/errors.ts'
+import { PyroError, toPyroError } from '../../contract/errors.ts'
 import type { HandService } from '../../hand/index.ts'
 import type { Backend } from '../backend.ts'
 import { bootId, isAlive } from '../process.ts'
@@ -30,6 +30,16 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
     isolation: 'container',
     executionMode: 'container',
     medium: 'directory',
+
+    async availability() {
+      try {
+        candidates()
+        return { usable: true, hardware: true, reason: null, hint: null }
+      } catch (error) {
+        const { message, hint } = toPyroError(error)
+        return { usable: false, hardware: true, reason: message, hint: hint ?? null }
+      }
+    },
 
     async start(spec) {
       const { medium } = spec
