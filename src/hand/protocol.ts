@@ -1,6 +1,6 @@
 /**
- * What the host's file hand can be asked: the native binary's `hand`, which alone touches layers, mounts and the OCI
- * runtime. Every path is absolute. Mirrors native/host/wire.
+ * What the host's file hand can be asked: the native binary's `hand`, which alone touches layers, mounts, the OCI
+ * runtime and machines. Every path is absolute. Mirrors native/host/wire.
  */
 export interface Owner {
   uid: number
@@ -36,6 +36,31 @@ export interface StackMount {
 export interface NewFolder {
   path: string
   owner: Owner
+}
+/** The program that runs a machine, and what it is given: descriptors, so that it needs no way to any of these paths. */
+export interface MachineProgram {
+  program: string
+  args: string[]
+  env?: string[]
+  /** Who it runs as, in ids of the holder's namespace; never 0. */
+  uid: number
+  gid: number
+  /** Supplementary groups; none unless given. */
+  groups?: number[]
+  /** Keeps the groups of the engine's user: the only way, for an ordinary user, to belong to one that is not mapped. */
+  keep_groups?: boolean
+  /** It begins with the hand's own rights and gives them up itself, as a jailer does. */
+  privileged?: boolean
+  /** A group below every hierarchy, named `pyro-…`; cpu in CPUs, memory in bytes; 0 is no limit. */
+  cgroup: { path: string; cpu: number; memory: number; pids: number } | null
+  /** File that names its process, for an engine that never heard of it. */
+  record: string
+  /** What it says, the newest 256 KiB; emptied at each start. */
+  console: string
+  /** Unix sockets that listen: its descriptors from 3 up. */
+  sockets?: string[]
+  /** Opened files: its descriptors after those. */
+  files?: { path: string; write?: boolean }[]
 }
 interface RuntimeRef {
   runtime: string
@@ -105,6 +130,12 @@ export interface HandOperations {
   ]
   attach: [{ pid: number; start_time: number; source: string; target: string }, Record<string, never>]
   stop: [RuntimeRef & { pid?: number; start_time?: number }, { existed: boolean }]
+  /** `pid` ends with the program and, killed, takes it along. It outlives the hand and the engine. */
+  machine_start: [MachineProgram, { pid: number; start_time: number }]
+  machine_stop: [
+    { pid?: number; start_time?: number; record: string; cgroup: string | null; sockets?: string[] },
+    { existed: boolean },
+  ]
   changes: [
     { lowers: string[]; upper: string; limit: number },
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },

@@ -105,7 +105,7 @@ func run(ctx context.Context, spec StartSpec) (*Started, error) {
 		return nil, fault.From(err, "opening", spec.Console)
 	}
 	defer console.Close()
-	socket, err := listen(spec.Socket)
+	socket, err := wire.Listen(spec.Socket)
 	if err != nil {
 		return nil, err
 	}
@@ -163,30 +163,6 @@ type bundlePaths struct{ config, log, pid string }
 
 func bundleFiles(bundle string) bundlePaths {
 	return bundlePaths{filepath.Join(bundle, "config.json"), filepath.Join(bundle, "runtime.log"), filepath.Join(bundle, "runtime.pid")}
-}
-
-// listen makes the socket before anything may connect to it: its mode is set while it does not listen yet.
-func listen(path string) (*os.File, error) {
-	if len(path) > 104 {
-		return nil, fault.New("bad_path", path, "the socket's path is longer than 104 bytes")
-	}
-	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
-		_ = os.Remove(path)
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fault.From(err, "making a socket for", path)
-	}
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
-		if err = unix.Chmod(path, 0o600); err == nil {
-			err = unix.Listen(fd, 64)
-		}
-	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, fault.From(err, "listening on", path)
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // filterFile is a sealed file in memory: nobody who holds it can change what init reads.
