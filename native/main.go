@@ -9,6 +9,7 @@ import (
 	"pyro/native/guest/job"
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
+	"pyro/native/host/tool"
 	"pyro/native/wire"
 )
 
@@ -17,6 +18,7 @@ var commands = map[string]func(args []string) int{
 	"job":     job.Main,
 	"hold":    hold.Main,
 	"hand":    hand.Main,
+	"tool":    tool.Main,
 	"version": version,
 }
 

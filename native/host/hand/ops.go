@@ -17,7 +17,8 @@ var operations = map[string]operation{
 	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree),
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
-	"usage": takes(usage),
+	"usage": takes(usage), "erofs": takes(makeErofs), "debian_root": takes(debianRoot),
+	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
 }
 
 type greeting struct {
