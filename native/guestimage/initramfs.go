@@ -36,7 +36,7 @@ var folders = []struct {
 	mode uint32
 }{{"dev", 0o755}, {"mnt", 0o755}, {"modules", 0o755}, {"proc", 0o555}, {"root", 0o700}, {"run", 0o755}, {"sys", 0o555}, {"tmp", 0o1777}}
 
-// Images makes them once. Equal inputs give equal bytes. Codes: package_changed when the binary is another one, and
+// Images makes them once. Equal inputs give equal bytes. Codes: build_failed when the binary is another one, and
 // those of files.
 func Images(ctx context.Context, spec ImagesSpec) (*Made, error) {
 	if err := fault.Clean(spec.Kernel, spec.Binary, spec.Output); err != nil {
@@ -95,7 +95,7 @@ func writeInitramfs(spec ImagesSpec, out io.Writer) error {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != spec.BinarySHA256 {
-		return fault.Retry("package_changed", spec.Binary, "%s changed while it was read", spec.Binary)
+		return fault.Retry("build_failed", spec.Binary, "%s changed while it was read", spec.Binary)
 	}
 	dir := filepath.Join(spec.Kernel, "modules")
 	// Sorted by name.

@@ -47,8 +47,8 @@ type Made struct {
 	Made bool `json:"made"`
 }
 
-// Kernel downloads the package, checks it, and keeps of it what is needed. Codes: tool_missing, tool_failed,
-// package_changed, kernel_unsuitable, disk_full, cancelled.
+// Kernel downloads the package, checks it, and keeps of it what is needed. Codes: tool_missing, build_failed,
+// disk_full, cancelled.
 func Kernel(ctx context.Context, spec KernelSpec, progress func(any)) (*Made, error) {
 	if err := fault.Clean(spec.Output); err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func makeKernel(ctx context.Context, spec KernelSpec, temp string, progress func
 	}
 	image, err := vmlinux.Extract(unpacked.image, spec.Arch)
 	if err != nil {
-		return fault.New("kernel_unsuitable", "", "the kernel of %s cannot be used: %v", spec.Package, err)
+		return fault.New("build_failed", "", "the kernel of %s cannot be used: %v", spec.Package, err)
 	}
 	if err := os.WriteFile(filepath.Join(temp, "vmlinux"), image, 0o444); err != nil {
 		return fault.From(err, "writing the kernel", "")
@@ -104,7 +104,7 @@ func download(ctx context.Context, spec KernelSpec, work string) (string, error)
 	}
 	found, _ := filepath.Glob(filepath.Join(work, "*.deb"))
 	if len(found) != 1 {
-		return "", fault.New("tool_failed", work, "apt-get downloaded %d packages instead of one", len(found))
+		return "", fault.New("build_failed", work, "apt-get downloaded %d packages instead of one", len(found))
 	}
 	file, err := os.Open(found[0])
 	if err != nil {
@@ -116,7 +116,7 @@ func download(ctx context.Context, spec KernelSpec, work string) (string, error)
 		return "", fault.From(err, "reading", found[0])
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != spec.SHA256 {
-		return "", fault.Retry("package_changed", "", "%s has the SHA-256 %s, not %s", spec.Package, sum, spec.SHA256)
+		return "", fault.Retry("build_failed", "", "%s has the SHA-256 %s, not %s", spec.Package, sum, spec.SHA256)
 	}
 	return found[0], nil
 }
@@ -141,7 +141,7 @@ func chooseModules(spec KernelSpec, from *unpacked, all string, to string) error
 	for _, list := range spec.Lists {
 		order, err := set.Order(list.Modules, loaded)
 		if err != nil {
-			return fault.New("kernel_unsuitable", "", "the modules of %s cannot be used: %v", spec.Package, err)
+			return fault.New("build_failed", "", "the modules of %s cannot be used: %v", spec.Package, err)
 		}
 		loaded = append(loaded, order...)
 		var lines strings.Builder

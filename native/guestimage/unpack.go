@@ -64,9 +64,9 @@ func unpack(ctx context.Context, deb string, dir string) (*unpacked, error) {
 	case err != nil:
 		return nil, fault.From(err, "unpacking", deb)
 	case waitErr != nil:
-		return nil, fault.New("tool_failed", "", "dpkg-deb failed, %v: %.500s", waitErr, said.String())
+		return nil, fault.New("build_failed", "", "dpkg-deb failed, %v: %.500s", waitErr, said.String())
 	case found.image == nil:
-		return nil, fault.New("kernel_unsuitable", "", "the package holds no kernel")
+		return nil, fault.New("build_failed", "", "the package holds no kernel")
 	}
 	return found, nil
 }

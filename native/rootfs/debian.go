@@ -51,7 +51,7 @@ type DebianResult struct {
 }
 
 // Debian installs with mmdebstrap from the archives that the sources name, whose signatures apt checks. Nothing of it
-// runs as a user of this machine where ids are given. Codes: tool_missing, tool_failed, disk_full, cancelled.
+// runs as a user of this machine where ids are given. Codes: tool_missing, build_failed, disk_full, cancelled.
 func Debian(ctx context.Context, spec DebianSpec, progress func(any)) (*DebianResult, error) {
 	if err := fault.Clean(spec.Output); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func makeDebian(ctx context.Context, spec DebianSpec, temp string, progress func
 		Env:   append([]string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(spec.Epoch, 10), "DEBIAN_FRONTEND=noninteractive"}, spec.Env...),
 		Trees: map[string]string{"work": temp},
 		Line: func(line string) {
-			if text, said := strings.CutPrefix(line, "I: "); said {
+			if text, said := strings.CutPrefix(line, "I: "); said && !strings.HasPrefix(text, "running --") {
 				progress(map[string]string{"text": text})
 			}
 		},
@@ -118,6 +118,8 @@ const settingsInside = "etc/apt/apt.conf.d/00pyro-build"
 func arguments(spec DebianSpec) []string {
 	args := []string{
 		"--mode=root", "--format=directory", "--variant=" + spec.Variant, "--include=" + strings.Join(spec.Packages, ","),
+		// What is built is written to the disk as a whole before it gets its name.
+		"--dpkgopt=force-unsafe-io",
 		`--setup-hook=cp ` + tool.Root + `/work/apt.conf "$1/` + settingsInside + `"`,
 	}
 	for _, command := range spec.Commands {

@@ -41,7 +41,7 @@ type ErofsResult struct {
 const volumeID = "70797230-0000-4000-8000-000000000000"
 
 // Erofs makes the image, uncompressed, once: reading it costs no more than the directory, and equal trees give equal
-// bytes. Codes: tool_missing, tool_failed, disk_full, cancelled.
+// bytes. Codes: tool_missing, build_failed, disk_full, cancelled.
 func Erofs(ctx context.Context, spec ErofsSpec) (*ErofsResult, error) {
 	if err := fault.Clean(spec.Source, spec.Output); err != nil {
 		return nil, err

@@ -67,7 +67,8 @@ export async function createWorkspace(
           return seed
         },
         async (signal) => {
-          const built = await environment.build(who.sealed)
+          const progress = (text: string) => context.progress({ kind: 'step', text })
+          const built = await environment.build(who.sealed, { signal, progress })
           const spool = { dest: paths.spool, owner: who.writable, dirs: [], links: [], files: [], copies: [] }
           await both(
             signal,

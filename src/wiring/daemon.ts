@@ -10,6 +10,8 @@ import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import { toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
+import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
+import { guestImages } from '../environment/guest.ts'
 import { hostEnvironment } from '../environment/host.ts'
 import type { Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
@@ -92,7 +94,11 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     hand,
     backend,
     guests: guests(backend.connect),
-    environments: catalogue([hostEnvironment({ hand: hand.call, cache })]),
+    environments: catalogue([
+      hostEnvironment({ hand: hand.call, cache }),
+      debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
+    ]),
+    guestImages: guestImages({ hand: hand.call, cache, binary }),
     log,
     requestStop,
   }

@@ -72,7 +72,7 @@ func Find(name string, pkg string) (string, error) {
 	return "", missing
 }
 
-// Run runs the program to its end. Codes: tool_missing; tool_failed with the program's last words; cancelled, when
+// Run runs the program to its end. Codes: tool_missing; build_failed with the program's last words; cancelled, when
 // nothing of it is left either.
 func Run(ctx context.Context, spec Spec) error {
 	program, err := Find(spec.Program, spec.Package)
@@ -194,5 +194,5 @@ func failed(program string, err error, last []string) error {
 	if strings.Contains(said, "No space left on device") {
 		return fault.New("disk_full", "", "%s: the disk is full", program)
 	}
-	return fault.Retry("tool_failed", "", "%s failed, %s:\n%s", program, how, said)
+	return fault.Retry("build_failed", "", "%s failed, %s:\n%s", program, how, said)
 }
