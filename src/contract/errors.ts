@@ -57,11 +57,22 @@ export const ERRORS = {
     ...unavailable,
     meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',
   },
+  backend_unavailable: {
+    ...unavailable,
+    meaning:
+      'What was asked to run the workspace cannot do so on this machine, or not with this environment.',
+  },
   runtime_missing: { ...unavailable, meaning: 'No usable OCI runtime was found.' },
   runtime_failed: {
     ...unavailable,
     retryable: true,
     meaning: 'The OCI runtime could not start the sandbox.',
+  },
+  tool_missing: { ...unavailable, meaning: 'A program of this machine that is needed is not installed.' },
+  machine_failed: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The virtual machine could not be started or ended.',
   },
   subids_missing: {
     ...unavailable,

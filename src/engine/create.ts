@@ -7,6 +7,7 @@ import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
 import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
+import { choose } from './choose.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
@@ -37,11 +38,12 @@ export async function createWorkspace(
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
   await requireSuitableHome(engine)
-  const limits = await engine.backend.limits(input)
+  const backend = await choose(engine.backends.all, input, environment)
+  const limits = await backend.limits(input)
 
-  const row = engine.record('create.intent', () => insertRow(engine, input, limits))
+  const row = engine.record('create.intent', () => insertRow(engine, input, backend.name, limits))
   return engine.queues.run(row.id, async () => {
-    const layers = engine.layersOf(row)
+    const layers = engine.backends.layersOf(row)
     const of = { id: row.id, slot: row.slot, seeded: input.seed_path !== undefined }
     const { dir } = layerPaths(engine.home, row.id)
     try {
@@ -56,19 +58,16 @@ export async function createWorkspace(
           return seed
         },
         async (signal) => {
-          const [, medium] = await both(
-            signal,
-            () => layers.create(of, limits),
-            () => layers.stack(of, environment),
-          )
+          const medium = await layers.stack(of, environment, limits)
+          signal.throwIfAborted()
           const hostname = input.name ?? row.id
-          const sandbox = await engine.backend.start({ id: row.id, hostname, dir, limits, medium })
+          const sandbox = await backend.start({ id: row.id, hostname, dir, limits, medium })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
           return sandbox
         },
       )
       greet(engine, row.id)
-      await layers.attach(of, running(engine, sandbox))
+      await layers.attach(of, running(backend, sandbox))
       context.signal.throwIfAborted()
       engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
       engine.log('workspace.created', { workspace: row.id })
@@ -93,7 +92,12 @@ function greet(engine: Engine, id: string): void {
     .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
 }
 
-function insertRow(engine: Engine, input: Input, limits: WorkspaceRow['limits']): WorkspaceRow {
+function insertRow(
+  engine: Engine,
+  input: Input,
+  backend: WorkspaceRow['backend'],
+  limits: WorkspaceRow['limits'],
+): WorkspaceRow {
   refuseTakenName(engine, input.name)
   const slot = engine.workspaces.freeSlot()
   if (slot > MAX_SLOTS)
@@ -105,6 +109,7 @@ function insertRow(engine: Engine, input: Input, limits: WorkspaceRow['limits'])
     state: 'creating',
     reason: null,
     environment: input.environment,
+    backend,
     labels: input.labels,
     limits,
     seed: { ...EMPTY_SEED, skipped: [] },

@@ -51,7 +51,7 @@ async function changeReport(engine: Engine, row: WorkspaceRow): Promise<Report> 
     never_exported: { count: 0, entries: [], truncated: true },
   }
   try {
-    const found = await engine.layersOf(row).scan(subject(row), EXAMINED)
+    const found = await engine.backends.layersOf(row).scan(subject(row), EXAMINED)
     const exports = engine.exports.finished(row.id)
     const folders = new Map(
       found.entries

@@ -11,10 +11,10 @@ export async function destroy(engine: Engine, row: WorkspaceRow): Promise<void> 
 /** Ends the sandbox, with its cgroup and its socket. */
 export async function stop(engine: Engine, row: WorkspaceRow): Promise<void> {
   engine.guests.drop(row.id)
-  await engine.backend.stop(row.id, row.sandbox)
+  await engine.backends.of(row).stop(row.id, row.sandbox)
 }
 
 /** Unmounts and removes its layers. */
 export async function removeFiles(engine: Engine, row: WorkspaceRow): Promise<void> {
-  await engine.layersOf(row).drop(subject(row))
+  await engine.backends.layersOf(row).drop(subject(row))
 }

@@ -11,6 +11,13 @@ import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
 import type { Journal } from './journal.ts'
 import type { Queues } from './queue.ts'
 
+/** What can run a workspace, each with the store of layers that goes with it. */
+export interface Backends {
+  all: Backend[]
+  of: (row: Pick<WorkspaceRow, 'backend'>) => Backend
+  layersOf: (row: Pick<WorkspaceRow, 'backend'>) => LayerStore
+}
+
 export interface Engine {
   home: string
   socket: string
@@ -22,9 +29,7 @@ export interface Engine {
   record: Journal
   queues: Queues
   hand: HandService
-  backend: Backend
-  /** The store that goes with the workspace's backend. */
-  layersOf: (row: WorkspaceRow) => LayerStore
+  backends: Backends
   guests: Guests
   environments: Catalogue
   log: (event: string, fields?: Record<string, unknown>) => void

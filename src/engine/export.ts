@@ -33,7 +33,7 @@ export async function exportPath(
     const entry = engine.record('export.intent', () => engine.exports.begin(id, path, output, Date.now()))
     let done: Taken
     try {
-      done = await engine.layersOf(row).read(subject(row), { path, output, overwrite, signal })
+      done = await engine.backends.layersOf(row).read(subject(row), { path, output, overwrite, signal })
     } catch (error) {
       engine.exports.forget(entry)
       throw error

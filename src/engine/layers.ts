@@ -1,4 +1,5 @@
 /** A workspace and its sandbox, as its layer store is told of them. */
+import type { Backend } from '../backend/backend.ts'
 import type { Recorded, Running, Subject } from '../layer/store/store.ts'
 import type { SandboxRecord, WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
@@ -10,8 +11,7 @@ export const subject = ({ id, slot, seed }: WorkspaceRow): Subject => ({
   seeded: seed.origin_kind !== 'empty',
 })
 
-export function running({ backend }: Engine, sandbox: SandboxRecord): Running {
-  const { attach } = backend
+export function running({ attach }: Backend, sandbox: SandboxRecord): Running {
   return { attach: attach && ((source, target) => attach(sandbox, source, target)) }
 }
 
@@ -20,9 +20,9 @@ export async function openLayers(engine: Engine, row: WorkspaceRow): Promise<voi
   const recorded: Recorded = {
     holder: row.sandbox?.holder,
     async end() {
-      await engine.backend.stop(row.id, row.sandbox)
+      await engine.backends.of(row).stop(row.id, row.sandbox)
       recordSandboxEnd(engine, row, 'failed', 'the holder of its mounts was ended')
     },
   }
-  await engine.layersOf(row).open(subject(row), row.state === 'running' ? recorded : null)
+  await engine.backends.layersOf(row).open(subject(row), row.state === 'running' ? recorded : null)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"pyro/native/host/wire"
 	"pyro/native/layer/fault"
+	"pyro/native/layer/stack"
 )
 
 const (
@@ -37,6 +39,9 @@ type StartSpec struct {
 	Console     string   `json:"console"`
 	// Filter is the seccomp program that the sandbox's init installs, as struct sock_filter in sequence.
 	Filter []byte `json:"filter"`
+	// Folders and Mounts are made first, in this order; whoever drops the workspace takes them away.
+	Folders []stack.Folder `json:"folders"`
+	Mounts  []stack.Spec   `json:"mounts"`
 }
 
 // Started names the sandbox's first process.
@@ -51,6 +56,37 @@ func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := check(spec); err != nil {
 		return nil, err
 	}
+	if err := lay(spec); err != nil {
+		return nil, err
+	}
+	started, err := run(ctx, spec)
+	if err != nil {
+		for _, mount := range slices.Backward(spec.Mounts) {
+			_ = stack.Unmount(mount.Merged)
+		}
+	}
+	return started, err
+}
+
+// lay makes the folders and the mounts, all or nothing.
+func lay(spec StartSpec) error {
+	for _, folder := range spec.Folders {
+		if err := stack.MakeFolder(folder); err != nil {
+			return err
+		}
+	}
+	for i, mount := range spec.Mounts {
+		if err := stack.Mount(mount); err != nil {
+			for _, earlier := range slices.Backward(spec.Mounts[:i]) {
+				_ = stack.Unmount(earlier.Merged)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := os.MkdirAll(spec.Bundle, 0o700); err != nil {
 		return nil, fault.From(err, "making", spec.Bundle)
 	}
@@ -69,7 +105,7 @@ func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 		return nil, fault.From(err, "opening", spec.Console)
 	}
 	defer console.Close()
-	socket, err := listen(spec.Socket)
+	socket, err := wire.Listen(spec.Socket)
 	if err != nil {
 		return nil, err
 	}
@@ -127,30 +163,6 @@ type bundlePaths struct{ config, log, pid string }
 
 func bundleFiles(bundle string) bundlePaths {
 	return bundlePaths{filepath.Join(bundle, "config.json"), filepath.Join(bundle, "runtime.log"), filepath.Join(bundle, "runtime.pid")}
-}
-
-// listen makes the socket before anything may connect to it: its mode is set while it does not listen yet.
-func listen(path string) (*os.File, error) {
-	if len(path) > 104 {
-		return nil, fault.New("bad_path", path, "the socket's path is longer than 104 bytes")
-	}
-	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
-		_ = os.Remove(path)
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fault.From(err, "making a socket for", path)
-	}
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
-		if err = unix.Chmod(path, 0o600); err == nil {
-			err = unix.Listen(fd, 64)
-		}
-	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, fault.From(err, "listening on", path)
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // filterFile is a sealed file in memory: nobody who holds it can change what init reads.

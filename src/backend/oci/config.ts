@@ -108,6 +108,7 @@ function mounts(medium: DirectoryMedium, binary: string): object[] {
     memory('/run', 'nodev', 'mode=755', 'size=65536k'),
     bind(binary, '/run/pyro/native', 'ro'),
     bind(medium.spool, '/run/pyro/spool', 'rw', 'noexec'),
+    ...(medium.workspace === null ? [] : [bind(medium.workspace, '/workspace', 'rw')]),
     ...medium.binds.map((path) => bind(path, path, 'ro')),
     ...medium.masked.map((path) => memory(path, 'ro', 'nodev', 'noexec', 'mode=755', 'size=4k')),
   ]

@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { existsSync, rmSync } from 'node:fs'
-import { PyroError } from '../../contract/errors.ts'
+import { PyroError, toPyroError } from '../../contract/errors.ts'
 import type { HandService } from '../../hand/index.ts'
 import type { Backend } from '../backend.ts'
 import { bootId, isAlive } from '../process.ts'
@@ -23,7 +23,6 @@ export interface OciOptions {
 export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions): Backend {
   const runtimeRoot = join(home, 'runtime')
   const socketOf = (id: string) => join(runtimeDir, `${id}.sock`)
-  let filter: string | undefined
   const argsFor = (mode: 'root' | 'user') => (mode === 'user' ? ['--rootless=auto'] : [])
 
   return {
@@ -31,6 +30,16 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
     isolation: 'container',
     executionMode: 'container',
     medium: 'directory',
+
+    async availability() {
+      try {
+        candidates()
+        return { usable: true, hardware: true, reason: null, hint: null }
+      } catch (error) {
+        const { message, hint } = toPyroError(error)
+        return { usable: false, hardware: true, reason: message, hint: hint ?? null }
+      }
+    },
 
     async start(spec) {
       const { medium } = spec
@@ -50,7 +59,9 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
           config,
           socket: socketOf(spec.id),
           console: join(spec.dir, 'console.log'),
-          filter: (filter ??= seccompFilter().toString('base64')),
+          filter: filter(),
+          folders: medium.folders,
+          mounts: medium.mounts,
         }),
       )
       return {
@@ -100,4 +111,11 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
       throw error
     }
   }
+}
+
+let compiled: string | undefined
+/** The filter is the same for every sandbox. */
+function filter(): string {
+  compiled ??= seccompFilter().toString('base64')
+  return compiled
 }

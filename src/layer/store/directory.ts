@@ -1,6 +1,7 @@
 /** Layers as overlay directories, mounted in the holder's namespace: what containers are made of. */
 import { PyroError } from '../../contract/errors.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
+import type { StackMount } from '../../hand/protocol.ts'
 import {
   type Identity,
   identity,
@@ -33,37 +34,37 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
   }
   const lowers = ({ seeded }: Subject, { baseline }: LayerPaths) => (seeded ? [baseline] : [])
 
+  const workspaceOf = (of: Subject, { who, paths, stage }: Place): StackMount => ({
+    lowers: lowers(of, paths),
+    ...paths.workspace,
+    merged: stage.workspace,
+    idmap: who.idmap,
+    owner: who.writable,
+  })
   async function mountWorkspace(of: Subject): Promise<void> {
-    const { who, paths, stage } = await place(of)
-    await hand.call('mount_stack', {
-      lowers: lowers(of, paths),
-      ...paths.workspace,
-      merged: stage.workspace,
-      idmap: who.idmap,
-      owner: who.writable,
-    })
+    await hand.call('mount_stack', workspaceOf(of, await place(of)))
   }
 
   return {
     kind: 'directory',
 
-    async create(of) {
-      const { who, paths } = await place(of)
-      const empty = { dirs: [], links: [], files: [], copies: [] }
-      await hand.call('assemble', { dest: paths.spool, owner: who.writable, ...empty })
-    },
-
+    /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
     async stack(of, environment) {
-      const { who, paths, stage } = await place(of)
+      const at = await place(of)
+      const { who, paths, stage } = at
       const { lowers, binds, masked } = await environment.build(who.sealed)
-      await hand.call('mount_stack', {
-        lowers,
-        ...paths.root,
-        merged: stage.root,
-        idmap: who.idmap,
-        owner: who.writable,
-      })
-      return { kind: 'directory', root: stage.root, binds, masked, spool: paths.spool, ids: who.inside }
+      const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
+      return {
+        kind: 'directory',
+        folders: [{ path: paths.spool, owner: who.writable }],
+        mounts: of.seeded ? [root] : [root, workspaceOf(of, at)],
+        root: stage.root,
+        workspace: of.seeded ? null : stage.workspace,
+        binds,
+        masked,
+        spool: paths.spool,
+        ids: who.inside,
+      }
     },
 
     async seed(of, source, options) {
@@ -72,9 +73,12 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
       return hand.call('seed', args, options)
     },
 
-    seal: mountWorkspace,
+    async seal(of) {
+      if (of.seeded) await mountWorkspace(of)
+    },
 
     async attach(of, sandbox) {
+      if (!of.seeded) return
       const { stage } = await place(of)
       await sandbox.attach?.(stage.workspace, '/workspace')
     },

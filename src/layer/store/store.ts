@@ -4,7 +4,7 @@
  * mounts, and `disk`, images that a machine mounts itself. The engine asks the store that goes with a workspace's
  * backend and never which one it is:
  *
- *   creating   create ‖ stack, backend.start   beside   seed, seal   and then attach
+ *   creating   stack, backend.start   beside   seed, seal   and then attach
  *   later      open, then scan, read, pack, usage
  *   at the end drop
  */
@@ -57,15 +57,20 @@ export interface Usage {
 
 export interface LayerStore {
   kind: SandboxSpec['medium']['kind']
-  /** Makes the empty writable layers; `disk_mib` bounds what may be written, null does not. */
-  create: (of: Subject, limits: { disk_mib: number | null }) => Promise<void>
-  /** Stacks the root over an environment. The answer is what a backend is given. May run beside create. */
-  stack: (of: Subject, environment: Environment) => Promise<SandboxSpec['medium']>
+  /**
+   * Empty writable layers over an environment; `disk_mib` bounds what may be written, null does not. The answer is what a
+   * backend is given to start from.
+   */
+  stack: (
+    of: Subject,
+    environment: Environment,
+    limits: { disk_mib: number | null },
+  ) => Promise<SandboxSpec['medium']>
   /** Copies a directory of this machine: the baseline to be. On failure nothing of it is left. */
   seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>
   /** Makes a /workspace of the baseline, where there is one, and a writable layer. */
   seal: (of: Subject) => Promise<void>
-  /** Gives a running sandbox its /workspace; after create, stack and seal. */
+  /** Gives a running sandbox its /workspace; after stack and seal. */
   attach: (of: Subject, sandbox: Running) => Promise<void>
   /** Afterwards the files can be read. A sandbox whose mounts were lost is ended first; null where none runs. */
   open: (of: Subject, sandbox: Recorded | null) => Promise<void>
