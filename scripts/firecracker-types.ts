@@ -32,20 +32,22 @@ interface OpenApi {
 }
 
 /** What the driver uses, and what snapshots will: types are made of these alone. */
-const USED = [
-  '/actions',
-  '/boot-source',
-  '/drives/{drive_id}',
-  '/entropy',
-  '/logger',
-  '/machine-config',
-  '/serial',
-  '/snapshot/create',
-  '/snapshot/load',
-  '/version',
-  '/vm',
-  '/vsock',
-]
+const USED = {
+  put: [
+    '/actions',
+    '/boot-source',
+    '/drives/{drive_id}',
+    '/entropy',
+    '/logger',
+    '/machine-config',
+    '/serial',
+    '/snapshot/create',
+    '/snapshot/load',
+    '/vsock',
+  ],
+  patch: ['/drives/{drive_id}', '/vm'],
+  get: ['/version'],
+}
 const KEPT = ['type', '$ref', 'required', 'enum', 'minimum', 'maximum', 'additionalProperties'] as const
 
 const root = join(import.meta.dirname, '..')
@@ -83,15 +85,15 @@ function types({ info, paths, definitions }: OpenApi): string {
     if (schema.items) want(schema.items)
     Object.values(schema.properties ?? {}).forEach(want)
   }
-  const methods = { Put: 'put', Patch: 'patch', Get: 'get' }
-  const tables = Object.entries(methods).map(([title, method]) => {
-    const rows = USED.flatMap((path) => {
+  const tables = Object.entries(USED).map(([method, used]) => {
+    const title = method[0]!.toUpperCase() + method.slice(1)
+    const rows = used.map((path) => {
       const operation = paths[path]?.[method]
       const schema = operation && (method === 'get' ? operation.responses['200']?.schema : bodyOf(operation))
-      if (!schema) return []
+      if (!schema) throw new Error(`${source} has no ${method} of ${path}`)
       want(schema)
       const key = path.includes('{') ? `[path: \`${path.replace(/\{.*?\}/, '${string}')}\`]` : `'${path}'`
-      return [`  ${key}: ${typeOf(schema)}`]
+      return `  ${key}: ${typeOf(schema)}`
     })
     return `export interface ${title} {\n${rows.join('\n')}\n}`
   })

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/host/container"
+	"pyro/native/host/jail"
 	"pyro/native/host/wire"
 	"pyro/native/layer/stack"
 	build "pyro/native/wire"
@@ -17,7 +18,7 @@ var operations = map[string]operation{
 	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree),
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
-	"usage": takes(usage),
+	"usage": takes(usage), "jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }
 
 type greeting struct {
@@ -70,6 +71,14 @@ func attach(_ context.Context, spec container.AttachSpec, _ func(any)) (any, err
 
 func stop(ctx context.Context, spec container.StopSpec, _ func(any)) (any, error) {
 	return orError(container.Stop(ctx, spec))
+}
+
+func makeJail(_ context.Context, spec jail.Spec, _ func(any)) (any, error) {
+	return nil, jail.Make(spec)
+}
+
+func removeJail(_ context.Context, where jail.Where, _ func(any)) (any, error) {
+	return nil, jail.Remove(where)
 }
 
 // orError drops the typed nil that would otherwise become a result.

@@ -15,12 +15,10 @@ export interface Put {
 
 export interface Patch {
   [path: `/drives/${string}`]: PartialDrive
-  '/machine-config': MachineConfiguration
   '/vm': Vm
 }
 
 export interface Get {
-  '/machine-config': MachineConfiguration
   '/version': FirecrackerVersion
 }
 
