@@ -2,6 +2,7 @@
 // API as JSON schemas) from Firecracker's OpenAPI file, which is not part of this repository.
 //   scripts/node scripts/firecracker-types.ts [--check] [FILE]
 // FILE defaults to the one beside the checkout; where it is not there, --check has nothing to compare with and passes.
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parse } from 'yaml'
@@ -61,8 +62,9 @@ const files = {
   'src/backend/firecracker/api.gen.ts': types(api),
   'test/backend/firecracker/api.gen.json': schemas(api),
 }
-for (const [path, text] of Object.entries(files)) {
+for (const [path, unformatted] of Object.entries(files)) {
   const file = join(root, path)
+  const text = formatted(file, unformatted)
   if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
   if (check) {
     console.error(`${path} is stale: run scripts/node scripts/firecracker-types.ts`)
@@ -72,6 +74,12 @@ for (const [path, text] of Object.entries(files)) {
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, text)
   console.log(`${path} written`)
+}
+
+function formatted(file: string, text: string): string {
+  const biome = join(root, 'node_modules/@biomejs/biome/bin/biome')
+  const args = [biome, 'format', `--stdin-file-path=${file}`]
+  return execFileSync(process.execPath, args, { input: text, encoding: 'utf8', cwd: root })
 }
 
 function types({ info, paths, definitions }: OpenApi): string {
@@ -92,18 +100,16 @@ function types({ info, paths, definitions }: OpenApi): string {
       const schema = operation && (method === 'get' ? operation.responses['200']?.schema : bodyOf(operation))
       if (!schema) throw new Error(`${source} has no ${method} of ${path}`)
       want(schema)
-      const key = path.includes('{') ? `[path: \`${path.replace(/\{.*?\}/, '${string}')}\`]` : `'${path}'`
+      const key = path.includes('{')
+        ? `[path: \`${path.replace(/(?<=\{)\w+/, 'string').replace('{', '$$' + '{')}\`]`
+        : `'${path}'`
       return `  ${key}: ${typeOf(schema)}`
     })
     return `export interface ${title} {\n${rows.join('\n')}\n}`
   })
   const declared = [...wanted].sort().map((name) => declaration(name, definitions[name]!))
-  return [
-    `/** Requests of Firecracker's API ${info.version}, by path; made by scripts/firecracker-types.ts, not by hand. */`,
-    ...tables,
-    ...declared,
-    '',
-  ].join('\n\n').trimEnd() + '\n'
+  const title = `/** Requests of Firecracker's API ${info.version}, by path; made by scripts/firecracker-types.ts, not by hand. */`
+  return [title, ...tables, ...declared].join('\n\n')
 }
 
 function declaration(name: string, schema: Schema): string {
@@ -111,7 +117,10 @@ function declaration(name: string, schema: Schema): string {
   const fields = Object.entries(schema.properties ?? {}).map(([field, value]) => {
     const optional = schema.required?.includes(field) ? '' : '?'
     const { minimum, maximum } = value
-    const range = [minimum === undefined ? '' : `at least ${minimum}`, maximum === undefined ? '' : `at most ${maximum}`]
+    const range = [
+      minimum === undefined ? '' : `at least ${minimum}`,
+      maximum === undefined ? '' : `at most ${maximum}`,
+    ]
     const said = range.filter(Boolean).join(', ')
     return `${said ? `  /** ${said} */\n` : ''}  ${field}${optional}: ${typeOf(value)}`
   })
@@ -137,7 +146,8 @@ function schemas({ info, paths, definitions }: OpenApi): string {
       if (schema) requests[`${method.toUpperCase()} ${path}`] = reduced(schema)
     }
   const reducedOnes = Object.entries(definitions).map(([name, schema]) => [name, reduced(schema)] as const)
-  const line = ([name, schema]: readonly [string, Schema]) => `    ${JSON.stringify(name)}: ${JSON.stringify(schema)}`
+  const line = ([name, schema]: readonly [string, Schema]) =>
+    `    ${JSON.stringify(name)}: ${JSON.stringify(schema)}`
   return `{
   "version": ${JSON.stringify(info.version)},
   "requests": {

@@ -36,10 +36,17 @@ export function firecrackerApi(socketPath: string, options: ClientOptions = {}):
   // One connection: its server has one thread, and requests are made in order.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
-  async function send(method: string, path: string, body?: object): Promise<{ status: number; text: string }> {
+  async function send(
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<{ status: number; text: string }> {
     const text = body === undefined ? undefined : JSON.stringify(body)
     if (text !== undefined && Buffer.byteLength(text) > MAX_BODY)
-      throw new PyroError('invalid_input', `${path}: Firecracker takes no request of more than ${MAX_BODY} bytes.`)
+      throw new PyroError(
+        'invalid_input',
+        `${path}: Firecracker takes no request of more than ${MAX_BODY} bytes.`,
+      )
     return new Promise((resolve, reject) => {
       const headers =
         text === undefined
@@ -63,7 +70,9 @@ export function firecrackerApi(socketPath: string, options: ClientOptions = {}):
         },
       )
       const timer = setTimeout(() => {
-        reject(new PyroError('timed_out', `Firecracker did not answer ${method} ${path} within ${timeoutMs} ms.`))
+        reject(
+          new PyroError('timed_out', `Firecracker did not answer ${method} ${path} within ${timeoutMs} ms.`),
+        )
         sent.destroy()
       }, timeoutMs)
       function fail(error: Error): void {
@@ -92,7 +101,8 @@ export function firecrackerApi(socketPath: string, options: ClientOptions = {}):
       const { status, text } = await send('GET', path)
       if (status !== 200) throw refused('GET', path, status, text)
       const checked = ANSWERS[path].safeParse(parsed(text))
-      if (!checked.success) throw new PyroError('runtime_failed', `Firecracker: GET ${path} has an unknown answer.`)
+      if (!checked.success)
+        throw new PyroError('runtime_failed', `Firecracker: GET ${path} has an unknown answer.`)
       return checked.data as Get[typeof path]
     },
     close: () => agent.destroy(),
@@ -115,5 +125,8 @@ function parsed(text: string): unknown {
 
 /** What may stand in a message and on a terminal. */
 function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]+/g, ' ').trim().slice(0, 1000)
+  return text
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+    .slice(0, 1000)
 }

@@ -12,7 +12,8 @@ export const LEAST_TO_BOOT: Version = [1, 8, 0]
 export const LEAST_FOR_SNAPSHOTS: Version = [1, 16, 1]
 
 const TIMEOUT_MS = 5_000
-const INSTALL = 'Install Firecracker from its releases, or say where it is with PYRO_FIRECRACKER=/path/to/firecracker.'
+const INSTALL =
+  'Install Firecracker from its releases, or say where it is with PYRO_FIRECRACKER=/path/to/firecracker.'
 
 export interface Found {
   /** Real path: the jailer calls a jail's folder after the last part of it. */
@@ -56,10 +57,12 @@ export function atLeast(version: Version, least: Version): boolean {
 
 /** Releases name their files by version and machine, as in firecracker-v1.16.1-x86_64. */
 function jailersBeside(...binaries: string[]): string[] {
-  return binaries.flatMap((binary) => {
-    const name = binary.slice(dirname(binary).length + 1)
-    return [join(dirname(binary), name.replace('firecracker', 'jailer')), join(dirname(binary), 'jailer')]
-  }).filter((path) => !binaries.includes(path))
+  return binaries
+    .flatMap((binary) => {
+      const name = binary.slice(dirname(binary).length + 1)
+      return [join(dirname(binary), name.replace('firecracker', 'jailer')), join(dirname(binary), 'jailer')]
+    })
+    .filter((path) => !binaries.includes(path))
 }
 
 /** Asks the program once for each state of its file. */

@@ -111,7 +111,9 @@ export function dialVsock(path: string, port: number, { timeoutMs, attemptMs = 5
         open(dialled, line.subarray(end + 1))
         return
       }
-      stream.destroy(new PyroError('guest_unreachable', 'The machine answered the connection with something else.'))
+      stream.destroy(
+        new PyroError('guest_unreachable', 'The machine answered the connection with something else.'),
+      )
     }
     dialled.on('data', answered)
     dialled.on('close', ended)
