@@ -63,6 +63,12 @@ export const ERRORS = {
     retryable: true,
     meaning: 'The OCI runtime could not start the sandbox.',
   },
+  tool_missing: { ...unavailable, meaning: 'A program of this machine that is needed is not installed.' },
+  machine_failed: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The virtual machine could not be started or ended.',
+  },
   subids_missing: {
     ...unavailable,
     meaning: 'This user has no subordinate ids, or newuidmap is not installed.',

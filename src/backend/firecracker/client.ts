@@ -13,7 +13,7 @@ const MAX_ANSWER = 65_536
 const TIMEOUT_MS = 10_000
 
 export interface FirecrackerApi {
-  /** @throws runtime_failed with the fault message, timed_out */
+  /** @throws machine_failed with the fault message, timed_out */
   put: <P extends keyof Put>(path: P, body: Put[P]) => Promise<void>
   patch: <P extends keyof Patch>(path: P, body: Patch[P]) => Promise<void>
   get: <P extends keyof Get>(path: P) => Promise<Get[P]>
@@ -81,7 +81,7 @@ export function firecrackerApi(socketPath: string, options: ClientOptions = {}):
         reject(
           signal?.aborted
             ? new PyroError('cancelled', 'The call was cancelled.')
-            : new PyroError('runtime_failed', `Firecracker: ${reason}.`, { cause: error }),
+            : new PyroError('machine_failed', `Firecracker: ${reason}.`, { cause: error }),
         )
       }
       sent.on('error', fail)
@@ -102,7 +102,7 @@ export function firecrackerApi(socketPath: string, options: ClientOptions = {}):
       if (status !== 200) throw refused('GET', path, status, text)
       const checked = ANSWERS[path].safeParse(parsed(text))
       if (!checked.success)
-        throw new PyroError('runtime_failed', `Firecracker: GET ${path} has an unknown answer.`)
+        throw new PyroError('machine_failed', `Firecracker: GET ${path} has an unknown answer.`)
       return checked.data as Get[typeof path]
     },
     close: () => agent.destroy(),
@@ -112,7 +112,7 @@ export function firecrackerApi(socketPath: string, options: ClientOptions = {}):
 function refused(method: string, path: string, status: number, text: string): PyroError {
   const said = fault.safeParse(parsed(text))
   const reason = said.success ? printable(said.data.fault_message) : `status ${status} without a reason`
-  return new PyroError('runtime_failed', `Firecracker refused ${method} ${path}: ${reason}`)
+  return new PyroError('machine_failed', `Firecracker refused ${method} ${path}: ${reason}`)
 }
 
 function parsed(text: string): unknown {

@@ -25,7 +25,7 @@ export interface Found {
 
 const versions = new Map<string, Promise<Version>>()
 
-/** @throws runtime_missing when there is none, or an older one than can boot our guest. */
+/** @throws tool_missing when there is none, or an older one than can boot our guest. */
 export async function findFirecracker(env: NodeJS.ProcessEnv = process.env): Promise<Found> {
   const named = env['PYRO_FIRECRACKER']
   const folders = (env['PATH'] ?? '').split(':').filter(isAbsolute)
@@ -33,7 +33,7 @@ export async function findFirecracker(env: NodeJS.ProcessEnv = process.env): Pro
   const path = places.find(executable)
   if (path === undefined || !isAbsolute(path))
     throw new PyroError(
-      'runtime_missing',
+      'tool_missing',
       named ? `PYRO_FIRECRACKER=${named} is no program's absolute path.` : 'Firecracker was not found.',
       { hint: INSTALL },
     )
@@ -41,7 +41,7 @@ export async function findFirecracker(env: NodeJS.ProcessEnv = process.env): Pro
   const version = await versionOf(firecracker)
   if (!atLeast(version, LEAST_TO_BOOT))
     throw new PyroError(
-      'runtime_missing',
+      'tool_missing',
       `Firecracker ${version.join('.')} (${firecracker}) is older than ${LEAST_TO_BOOT.join('.')}.`,
       { hint: INSTALL },
     )
@@ -86,7 +86,7 @@ function ask(path: string): Promise<Version> {
       if (major !== undefined) resolve([Number(major), Number(minor), Number(patch)])
       else {
         const message = `${path} --version did not say what version of Firecracker it is.`
-        reject(new PyroError('runtime_missing', message, { hint: INSTALL, cause: error }))
+        reject(new PyroError('tool_missing', message, { hint: INSTALL, cause: error }))
       }
     })
   })

@@ -35,17 +35,19 @@ export function dialVsock(path: string, port: number, { timeoutMs, attemptMs = 5
   }
 
   const stream = new Duplex({
+    // Like a socket's: when the guest has ended, so have we.
+    allowHalfOpen: false,
     read() {
       socket?.resume()
     },
     write(chunk: Buffer, _encoding, done) {
-      whenOpen((open) => {
-        if (open.write(chunk)) done()
-        else open.once('drain', done)
-      })
+      whenOpen((open) => open.write(chunk, (error) => done(error)))
     },
     final(done) {
-      whenOpen((open) => open.end(done))
+      whenOpen((open) => {
+        if (open.writable) open.end(() => done())
+        else done()
+      })
     },
     destroy(error, done) {
       clearTimeout(timer)
