@@ -9,6 +9,7 @@ import (
 	"pyro/native/guest/job"
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
+	"pyro/native/host/machine"
 	"pyro/native/wire"
 )
 
@@ -17,6 +18,7 @@ var commands = map[string]func(args []string) int{
 	"job":     job.Main,
 	"hold":    hold.Main,
 	"hand":    hand.Main,
+	"keep":    machine.Keep,
 	"version": version,
 }
 
@@ -31,6 +33,6 @@ func main() {
 			os.Exit(command(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | version")
+	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | version")
 	os.Exit(2)
 }

@@ -57,6 +57,11 @@ export const ERRORS = {
     ...unavailable,
     meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',
   },
+  backend_unavailable: {
+    ...unavailable,
+    meaning:
+      'What was asked to run the workspace cannot do so on this machine, or not with this environment.',
+  },
   runtime_missing: { ...unavailable, meaning: 'No usable OCI runtime was found.' },
   runtime_failed: {
     ...unavailable,

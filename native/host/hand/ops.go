@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/host/container"
-	"pyro/native/host/jail"
+	"pyro/native/host/machine"
 	"pyro/native/host/wire"
 	"pyro/native/layer/stack"
 	build "pyro/native/wire"
@@ -18,7 +18,8 @@ var operations = map[string]operation{
 	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree),
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
-	"usage": takes(usage), "jail_make": takes(makeJail), "jail_remove": takes(removeJail),
+	"usage": takes(usage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
+	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }
 
 type greeting struct {
@@ -73,12 +74,12 @@ func stop(ctx context.Context, spec container.StopSpec, _ func(any)) (any, error
 	return orError(container.Stop(ctx, spec))
 }
 
-func makeJail(_ context.Context, spec jail.Spec, _ func(any)) (any, error) {
-	return nil, jail.Make(spec)
+func machineStart(ctx context.Context, spec machine.StartSpec, _ func(any)) (any, error) {
+	return orError(machine.Start(ctx, spec))
 }
 
-func removeJail(_ context.Context, where jail.Where, _ func(any)) (any, error) {
-	return nil, jail.Remove(where)
+func machineStop(ctx context.Context, spec machine.StopSpec, _ func(any)) (any, error) {
+	return orError(machine.Stop(ctx, spec))
 }
 
 // orError drops the typed nil that would otherwise become a result.

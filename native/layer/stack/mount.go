@@ -33,6 +33,20 @@ type Spec struct {
 	Owner  Owner    `json:"owner"`
 }
 
+// Folder is a directory to make with exactly this owner and mode 0755.
+type Folder struct {
+	Path  string `json:"path"`
+	Owner Owner  `json:"owner"`
+}
+
+// MakeFolder makes the directory; one that is there stays as it is.
+func MakeFolder(folder Folder) error {
+	if err := fault.Clean(folder.Path); err != nil {
+		return err
+	}
+	return makeDir(folder.Path, 0o755, &folder.Owner)
+}
+
 // Mount puts the stack at spec.Merged.
 func Mount(spec Spec) error {
 	if err := fault.Clean(append([]string{spec.Upper, spec.Merged}, spec.Lowers...)...); err != nil {
