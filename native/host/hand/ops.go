@@ -21,6 +21,7 @@ var operations = map[string]operation{
 	"usage": takes(usage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
 	"erofs": takes(makeErofs), "debian_root": takes(debianRoot),
 	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
+	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }
 
 type greeting struct {
