@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/host/clock"
 	"pyro/native/host/container"
 	"pyro/native/host/machine"
 	"pyro/native/host/wire"
@@ -19,6 +20,7 @@ var operations = map[string]operation{
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
 	"usage": takes(usage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
+	"tsc": takes(tsc),
 }
 
 type greeting struct {
@@ -79,6 +81,10 @@ func machineStart(ctx context.Context, spec machine.StartSpec, _ func(any)) (any
 
 func machineStop(ctx context.Context, spec machine.StopSpec, _ func(any)) (any, error) {
 	return orError(machine.Stop(ctx, spec))
+}
+
+func tsc(ctx context.Context, _ nothing, _ func(any)) (any, error) {
+	return orError(clock.TSC(ctx))
 }
 
 // orError drops the typed nil that would otherwise become a result.
