@@ -143,6 +143,8 @@ export interface HandOperations {
     { pid?: number; start_time?: number; record: string; cgroup: string | null; sockets?: string[] },
     { existed: boolean },
   ]
+  /** How fast this processor's time stamp counter runs; takes 20 ms. */
+  tsc: [Record<string, never>, { khz: number }]
   changes: [
     { lowers: string[]; upper: string; limit: number },
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },

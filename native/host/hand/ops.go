@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/host/clock"
 	"pyro/native/host/container"
 	"pyro/native/host/machine"
 	"pyro/native/host/wire"
@@ -22,6 +23,7 @@ var operations = map[string]operation{
 	"erofs": takes(makeErofs), "debian_root": takes(debianRoot),
 	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
 	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
+	"tsc": takes(tsc),
 }
 
 type greeting struct {
@@ -82,6 +84,10 @@ func machineStart(ctx context.Context, spec machine.StartSpec, _ func(any)) (any
 
 func machineStop(ctx context.Context, spec machine.StopSpec, _ func(any)) (any, error) {
 	return orError(machine.Stop(ctx, spec))
+}
+
+func tsc(ctx context.Context, _ nothing, _ func(any)) (any, error) {
+	return orError(clock.TSC(ctx))
 }
 
 // orError drops the typed nil that would otherwise become a result.
