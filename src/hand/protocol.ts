@@ -76,6 +76,17 @@ export interface Jail {
   sockets: string
   files: { source: string; name: string; read_only: boolean }[]
 }
+/** Entries of a tree, by paths below it. */
+interface Entries {
+  dirs: { path: string; mode: number }[]
+  links: { path: string; target: string }[]
+  files: { path: string; mode: number; content: string }[]
+  copies: { from: string; to: string }[]
+}
+/** What lies there now was made by this call, or was there. */
+interface Made {
+  made: boolean
+}
 interface RuntimeRef {
   runtime: string
   runtime_root: string
@@ -107,11 +118,7 @@ export interface HandOperations {
     {
       dest: string
       owner: Owner
-      dirs: { path: string; mode: number }[]
-      links: { path: string; target: string }[]
-      files: { path: string; mode: number; content: string }[]
-      copies: { from: string; to: string }[]
-    },
+    } & Entries,
     { files: number; bytes: number; skipped: Skipped[] },
   ]
   seed: [
@@ -162,6 +169,50 @@ export interface HandOperations {
   ]
   remove: [{ path: string }, Record<string, never>]
   usage: [{ path: string }, { bytes: number; entries: number }]
+  /** A read-only image of a directory; with `ids`, those on disk stand for 0 and up in it. */
+  erofs: [{ source: string; output: string; ids: Idmap | null }, Made & { bytes: number; sha256: string }]
+  /** A Debian installed by mmdebstrap below `output`, as root/ with manifest.json beside it. */
+  debian_root: [
+    {
+      output: string
+      /** 0 and up inside, as ids of the holder's namespace; null: those of this machine. */
+      ids: Idmap | null
+      suite: string
+      variant: string
+      packages: string[]
+      /** Lines of a sources.list. */
+      sources: string[]
+      /** A file of apt.conf, for the build alone. */
+      settings: string
+      /** NAME=VALUE, for the build alone. */
+      env: string[]
+      /** Seconds since 1970 that everything the build itself writes is dated. */
+      epoch: number
+      /** Run by a shell at the end, with the root as $1. */
+      commands: string[]
+      extra: Entries
+      remove: string[]
+    },
+    Made & { packages: number; bytes: number },
+  ]
+  /** A kernel package, downloaded by apt and taken apart: vmlinux, modules/*.ko and their lists. */
+  guest_kernel: [
+    {
+      package: string
+      version: string
+      sha256: string
+      arch: string
+      output: string
+      lists: { file: string; modules: string[] }[]
+      env: string[]
+    },
+    Made,
+  ]
+  /** vmlinux, initramfs and manifest.json, from what `guest_kernel` made and a binary. */
+  guest_images: [
+    { kernel: string; binary: string; binary_sha256: string; output: string; manifest: string },
+    Made,
+  ]
 }
 export type HandOperation = keyof HandOperations
 export type HandProgress = { text?: string; files?: number; bytes?: number }

@@ -19,6 +19,8 @@ var operations = map[string]operation{
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
 	"usage": takes(usage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
+	"erofs": takes(makeErofs), "debian_root": takes(debianRoot),
+	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
 	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }
 
