@@ -62,6 +62,20 @@ export interface MachineProgram {
   /** Opened files: its descriptors after those. */
   files?: { path: string; write?: boolean }[]
 }
+/** A machine's view of its files: a small tmpfs in the holder's mount namespace, with the files bound into it. */
+export interface Jail {
+  /** Where it is mounted; nothing may be there. */
+  dir: string
+  /** The process's root below dir; empty where it has no root of its own. */
+  root: string
+  /** Device nodes will be made below root, which only a root hand can. */
+  devices: boolean
+  /** Who must be able to open the files. */
+  owner: Owner
+  /** New folder of this machine that appears as `run` below root; what listens there is reached from outside. */
+  sockets: string
+  files: { source: string; name: string; read_only: boolean }[]
+}
 /** Entries of a tree, by paths below it. */
 interface Entries {
   dirs: { path: string; mode: number }[]
@@ -145,6 +159,8 @@ export interface HandOperations {
   ]
   /** How fast this processor's time stamp counter runs; takes 20 ms. */
   tsc: [Record<string, never>, { khz: number }]
+  jail_make: [Jail, Record<string, never>]
+  jail_remove: [{ dir: string; sockets: string }, Record<string, never>]
   changes: [
     { lowers: string[]; upper: string; limit: number },
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },

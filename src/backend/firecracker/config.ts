@@ -32,7 +32,6 @@ export const diskFile = (disk: MachineDisk) => `disk-${disk.name}`
 
 export function machineRequests({ limits, disks, inspect, version, inJail }: MachineConfig): PutRequest[] {
   return [
-    ['/logger', { level: 'Warning', show_level: true }],
     ...(atLeast(version, SERIAL_LIMITS) ? [['/serial', { rate_limiter: CONSOLE }] as const] : []),
     ['/machine-config', { vcpu_count: limits.vcpu_count, mem_size_mib: limits.mem_mib, smt: false }],
     [
@@ -73,6 +72,8 @@ export function kernelLine(disks: MachineDisk[], inspect: boolean, pids: number)
   return [
     'console=ttyS0',
     'quiet',
+    // There is no PCI bus to be looked for.
+    'pci=off',
     'reboot=k',
     'panic=-1',
     '8250.nr_uarts=1',
