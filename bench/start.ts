@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import type { Bench } from './engine.ts'
+import { ociSeccomp } from './seccomp.ts'
 import { type Claim, ms, pairwise, ratio, summarize, time } from './stats.ts'
 
 const ROUNDS = 30
@@ -25,9 +26,12 @@ export async function startBench({ pyro, home, engine, who }: Bench): Promise<Cl
       if (done.exitCode !== 0) throw new Error(`exit code ${done.exitCode}`)
     },
     bare.run,
+    async () => {
+      for (const workspaceId of created.splice(0)) await pyro.deleteWorkspace({ workspaceId })
+    },
   )
   bare.close()
-  for (const workspaceId of [...created, model.workspaceId]) await pyro.deleteWorkspace({ workspaceId })
+  await pyro.deleteWorkspace({ workspaceId: model.workspaceId })
   return {
     what: `create → first exec, ${who}`,
     measured: ms(ours.median),
@@ -44,6 +48,8 @@ function bareRunner(home: string, model: string, holder: number, who: 'root' | '
   mkdirSync(bundle, { recursive: true })
   const config = JSON.parse(readFileSync(join(home, 'workspaces', model, 'bundle/config.json'), 'utf8'))
   config.process.args = ['/bin/true']
+  // The same confinement as Pyro's init gives, in the runtime's own way.
+  config.linux.seccomp = ociSeccomp()
   if (config.linux.cgroupsPath) config.linux.cgroupsPath = '/pyro-bench'
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config))
   const rootless = who === 'user' ? '--rootless true ' : ''

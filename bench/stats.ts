@@ -14,15 +14,18 @@ export function summarize(samples: number[]): Summary {
   return { median: at(0.5), p99: at(0.99), min: sorted[0]!, max: sorted.at(-1)!, n: sorted.length }
 }
 
-/** Runs both in turn, A B A B …, after one round that is not counted; milliseconds each. */
+/** Runs both in turn, A B A B …, after one round that is not counted; milliseconds each. `tidy` is not timed. */
 export async function pairwise(
   rounds: number,
   a: () => Promise<unknown>,
   b: () => Promise<unknown>,
+  tidy: () => Promise<unknown> = async () => {},
 ): Promise<[Summary, Summary]> {
   const [first, second]: [number[], number[]] = [[], []]
   for (let round = -1; round < rounds; round++) {
-    const times = [await time(a), await time(b)]
+    const times = [await time(a)]
+    await tidy()
+    times.push(await time(b))
     if (round < 0) continue
     first.push(times[0]!)
     second.push(times[1]!)

@@ -9,6 +9,7 @@ import (
 	"pyro/native/guest/job"
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
+	"pyro/native/host/machine"
 	"pyro/native/host/tool"
 	"pyro/native/wire"
 )
@@ -18,6 +19,7 @@ var commands = map[string]func(args []string) int{
 	"job":     job.Main,
 	"hold":    hold.Main,
 	"hand":    hand.Main,
+	"keep":    machine.Keep,
 	"tool":    tool.Main,
 	"version": version,
 }
@@ -33,6 +35,6 @@ func main() {
 			os.Exit(command(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | version")
+	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | tool | version")
 	os.Exit(2)
 }

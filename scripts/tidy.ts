@@ -21,7 +21,8 @@ for (const file of files.split('\0')) {
   if (!file || !statSync(file, { throwIfNoEntry: false })?.isFile()) continue
   const text = readFileSync(file, 'utf8')
   const lines = text.split('\n').length - 1
-  if (SOURCE.test(file) && lines > LONGEST) problems.push(`${file}: ${lines} lines, more than ${LONGEST}`)
+  if (SOURCE.test(file) && !file.endsWith('.gen.ts') && lines > LONGEST)
+    problems.push(`${file}: ${lines} lines, more than ${LONGEST}`)
   for (const host of HOSTS) if (text.includes(host)) problems.push(`${file} names the host ${host}…`)
 }
 for (const problem of problems) console.error(problem)

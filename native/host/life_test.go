@@ -22,6 +22,9 @@ const (
 	binaryVariable = "PYRO_TEST_BINARY"
 )
 
+// allowAll is a program of one instruction: BPF_RET with SECCOMP_RET_ALLOW.
+var allowAll = []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}
+
 func findRuntime(t *testing.T) string {
 	path, err := exec.LookPath("runc")
 	if err != nil {
@@ -87,6 +90,8 @@ func TestUserSide(t *testing.T) {
 	must(t, os.MkdirAll(home, 0o700))
 	life(t, os.Getenv(binaryVariable), home)
 	unreadable(t, os.Getenv(binaryVariable), home)
+	jailed(t, os.Getenv(binaryVariable), home, 1)
+	machines(t, startHolder(t, os.Getenv(binaryVariable), home+"/machines"))
 }
 
 // unreadable entries, which only an ordinary user meets, are left out and listed.
@@ -137,7 +142,7 @@ func life(t *testing.T, binary string, home string) {
 	c.refused("mount_stack", stackArgs, "already_mounted")
 	config := configFor(binary, merged, base, size, hello.Mode, id)
 	common := object{"runtime": runtime, "runtime_root": home + "/rt", "runtime_args": extra, "id": id}
-	start := with(common, object{"bundle": home + "/bundle", "config": config, "socket": home + "/agent.sock", "console": home + "/console"})
+	start := with(common, object{"bundle": home + "/bundle", "config": config, "socket": home + "/agent.sock", "console": home + "/console", "filter": allowAll})
 	var started struct {
 		Pid       int    `json:"pid"`
 		StartTime uint64 `json:"start_time"`
@@ -169,7 +174,7 @@ func life(t *testing.T, binary string, home string) {
 	if stopped.Existed {
 		t.Fatal("stopped twice")
 	}
-	broken := with(start, object{"config": strings.Replace(config, `"/run/pyro/native","init"`, `"/none"`, 1)})
+	broken := with(start, object{"config": strings.Replace(config, `"/run/pyro/native","init","--confine"`, `"/none"`, 1)})
 	c.refused("start", broken, "runtime_failed")
 	if !missing(home+"/agent.sock") || !missing(home+"/rt/"+id) || len(cgroups(id)) > 0 {
 		t.Fatal("a failed start left something behind: ", cgroups(id))
@@ -232,7 +237,7 @@ func configFor(binary string, root string, base int, size int, mode string, id s
 	}
 	data, _ := json.Marshal(object{
 		"ociVersion": "1.0.2", "hostname": "box", "root": object{"path": root}, "linux": linux,
-		"process": object{"user": object{"uid": 0, "gid": 0}, "args": []string{"/run/pyro/native", "init"}, "cwd": "/",
+		"process": object{"user": object{"uid": 0, "gid": 0}, "args": []string{"/run/pyro/native", "init", "--confine"}, "cwd": "/",
 			"env": []string{"PATH=/usr/bin"}, "noNewPrivileges": true},
 		"mounts": []object{
 			mounted("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),

@@ -17,6 +17,7 @@ import (
 
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
+	"pyro/native/host/machine"
 	"pyro/native/layer/fault"
 )
 
@@ -27,6 +28,11 @@ func TestMain(m *testing.M) {
 			os.Exit(hold.Main(os.Args[2:]))
 		case "hand":
 			os.Exit(hand.Main(os.Args[2:]))
+		case "keep":
+			os.Exit(machine.Keep(os.Args[2:]))
+		case "machine":
+			virtualMachine(os.Args[2])
+			os.Exit(0)
 		case "version":
 			os.Exit(0)
 		case "init":

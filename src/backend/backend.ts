@@ -1,7 +1,7 @@
 /** What every backend must do. It knows nothing of layers beyond the mounts or disks it is given. */
 import type { Duplex } from 'node:stream'
 import type { Workspace } from '../contract/fields.ts'
-import type { Idmap, Owner } from '../hand/protocol.ts'
+import type { Idmap, NewFolder, Owner, StackMount } from '../hand/protocol.ts'
 import type { SandboxRecord } from '../store/workspaces.ts'
 
 export interface SandboxSpec {
@@ -13,11 +13,16 @@ export interface SandboxSpec {
   medium: DirectoryMedium | DiskMedium
 }
 
-/** A root file system that is mounted on this machine: what a container is given. */
+/** File systems of this machine: what a container is given. */
 export interface DirectoryMedium {
   kind: 'directory'
+  /** What the hand makes and mounts first, in the request that starts the container: passed on unread. */
+  folders: NewFolder[]
+  mounts: StackMount[]
   /** Mounted root file system, as a path in the holder's mount namespace. */
   root: string
+  /** Mounted tree that is /workspace from the start; null where it is attached later. */
+  workspace: string | null
   /** Trees of this machine that are visible read-only inside, at the same path. */
   binds: string[]
   /** Paths inside that are covered by an empty read-only folder. */
@@ -48,12 +53,25 @@ export interface MachineDisk {
 /** Connections of one protocol, so that none starves another: requests, output and trees, and the network's streams. */
 export type ChannelClass = 'control' | 'bulk' | 'network'
 
+/** Whether a backend can start anything here. */
+export interface Availability {
+  usable: boolean
+  /** Hardware runs the guest's instructions; true of containers. Emulation is taken only when asked for. */
+  hardware: boolean
+  /** Why it is not usable, or not by hardware. */
+  reason: string | null
+  /** The one command that would better it. */
+  hint: string | null
+}
+
 export interface Backend {
   name: Workspace['backend']
   isolation: Workspace['isolation']
   executionMode: string
   /** What it is given. */
   medium: SandboxSpec['medium']['kind']
+  /** Really tried, and remembered: the first answer may take as long as a start. */
+  availability: () => Promise<Availability>
   /** Starts the sandbox, all or nothing. */
   start: (spec: SandboxSpec) => Promise<SandboxRecord>
   /** Whether the recorded sandbox is alive; cheap, and never asks the sandbox. */

@@ -57,18 +57,28 @@ export const ERRORS = {
     ...unavailable,
     meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',
   },
+  backend_unavailable: {
+    ...unavailable,
+    meaning:
+      'What was asked to run the workspace cannot do so on this machine, or not with this environment.',
+  },
   runtime_missing: { ...unavailable, meaning: 'No usable OCI runtime was found.' },
   runtime_failed: {
     ...unavailable,
     retryable: true,
     meaning: 'The OCI runtime could not start the sandbox.',
   },
+  tool_missing: { ...unavailable, meaning: 'A program of this machine that is needed is not installed.' },
+  machine_failed: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The virtual machine could not be started or ended.',
+  },
   subids_missing: {
     ...unavailable,
     meaning: 'This user has no subordinate ids, or newuidmap is not installed.',
   },
   userns_denied: { ...unavailable, meaning: 'This machine does not let this user create a user namespace.' },
-  tool_missing: { ...unavailable, meaning: 'A program that this needs is not installed.' },
   package_missing: { ...unavailable, meaning: "This machine's package lists do not offer what this needs." },
   build_failed: {
     ...unavailable,

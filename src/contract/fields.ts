@@ -74,6 +74,22 @@ export const limits = {
     ),
 }
 
+export const BACKENDS = ['oci', 'qemu', 'firecracker'] as const
+export const ISOLATIONS = ['container', 'machine'] as const
+
+export const placement = {
+  backend: z
+    .enum(['auto', ...BACKENDS])
+    .default('auto')
+    .describe(
+      'What runs it. auto: a machine where KVM works and the environment can be one, else a container; emulation only by name.',
+    ),
+  isolation: z
+    .enum(ISOLATIONS)
+    .optional()
+    .describe('Refuse anything weaker or other than this: a machine with its own kernel, or a container.'),
+}
+
 export const waitMs = z.int().min(0).max(45_000)
 export const timeoutSeconds = z
   .number()
@@ -96,9 +112,6 @@ export const streamChunk = z.object({
 export type StreamChunk = z.infer<typeof streamChunk>
 
 export const streamPosition = streamChunk.pick({ cursor: true, dropped: true, eof: true })
-
-export const BACKENDS = ['oci', 'qemu', 'firecracker'] as const
-export const ISOLATIONS = ['container', 'machine'] as const
 
 export const WORKSPACE_STATES = ['creating', 'running', 'stopped', 'failed', 'deleting'] as const
 

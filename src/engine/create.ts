@@ -3,25 +3,17 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
 import type { CallContext, CheckedInputOf } from '../contract/table.ts'
-import { sandboxOwner } from '../hand/index.ts'
-import {
-  type Identity,
-  identity,
-  type LayerPaths,
-  layerPaths,
-  MAX_SLOTS,
-  mountRoot,
-  mountWorkspace,
-  stagePaths,
-} from '../layer/stack.ts'
+import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
+import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
+import { choose } from './choose.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
+import { running } from './layers.ts'
 
-const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
 const EMPTY_SEED = {
   origin_kind: 'empty',
   origin_ref: null,
@@ -45,56 +37,38 @@ export async function createWorkspace(
 ): Promise<WorkspaceRow> {
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
-  const info = await engine.hand.info()
   await requireSuitableHome(engine)
-  const { size } = sandboxOwner(info)
-  const limits = await engine.backend.limits(input)
+  const backend = await choose(engine.backends.all, input, environment)
+  const limits = await backend.limits(input)
 
-  const row = engine.record('create.intent', () => insertRow(engine, input, limits))
+  const row = engine.record('create.intent', () => insertRow(engine, input, backend.name, limits))
   return engine.queues.run(row.id, async () => {
-    const who = identity(info.mode, row.slot, size)
-    const paths = layerPaths(engine.home, row.id)
-    const stage = stagePaths(info.stage, row.id)
+    const layers = engine.backends.layersOf(row)
+    const of = { id: row.id, slot: row.slot, seeded: input.seed_path !== undefined }
+    const { dir } = layerPaths(engine.home, row.id)
     try {
-      mkdirSync(join(paths.dir, 'bundle'), { recursive: true, mode: 0o700 })
+      mkdirSync(join(dir, 'bundle'), { recursive: true, mode: 0o700 })
       const [seed, sandbox] = await both(
         context.signal,
         async (signal) => {
-          const seed = await laySeed(engine, paths, who, input.seed_path, { ...context, signal })
+          const seed = await laySeed(layers, of, input.seed_path, { ...context, signal })
           engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
-          await mountWorkspace(engine.hand.call, paths, stage.workspace, seed.origin_kind !== 'empty', who)
+          await layers.seal(of)
           engine.record('create.mounted', () => {})
           return seed
         },
         async (signal) => {
           const progress = (text: string) => context.progress({ kind: 'step', text })
-          const built = await environment.build(who.sealed, { signal, progress })
-          const spool = { dest: paths.spool, owner: who.writable, dirs: [], links: [], files: [], copies: [] }
-          await both(
-            signal,
-            () => engine.hand.call('assemble', spool),
-            () => mountRoot(engine.hand.call, paths, stage.root, built.lowers, who),
-          )
-          const sandbox = await engine.backend.start({
-            id: row.id,
-            hostname: input.name ?? row.id,
-            dir: paths.dir,
-            limits,
-            medium: {
-              kind: 'directory',
-              root: stage.root,
-              binds: built.binds,
-              masked: built.masked,
-              spool: paths.spool,
-              ids: who.inside,
-            },
-          })
+          const medium = await layers.stack(of, environment, limits, { signal, progress })
+          signal.throwIfAborted()
+          const hostname = input.name ?? row.id
+          const sandbox = await backend.start({ id: row.id, hostname, dir, limits, medium })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
           return sandbox
         },
       )
       greet(engine, row.id)
-      await engine.backend.attach?.(sandbox, stage.workspace, '/workspace')
+      await layers.attach(of, running(backend, sandbox))
       context.signal.throwIfAborted()
       engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
       engine.log('workspace.created', { workspace: row.id })
@@ -119,7 +93,12 @@ function greet(engine: Engine, id: string): void {
     .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
 }
 
-function insertRow(engine: Engine, input: Input, limits: WorkspaceRow['limits']): WorkspaceRow {
+function insertRow(
+  engine: Engine,
+  input: Input,
+  backend: WorkspaceRow['backend'],
+  limits: WorkspaceRow['limits'],
+): WorkspaceRow {
   refuseTakenName(engine, input.name)
   const slot = engine.workspaces.freeSlot()
   if (slot > MAX_SLOTS)
@@ -131,6 +110,7 @@ function insertRow(engine: Engine, input: Input, limits: WorkspaceRow['limits'])
     state: 'creating',
     reason: null,
     environment: input.environment,
+    backend,
     labels: input.labels,
     limits,
     seed: { ...EMPTY_SEED, skipped: [] },
@@ -152,21 +132,16 @@ function refuseTakenName(engine: Engine, name: string | undefined): void {
 }
 
 async function laySeed(
-  engine: Engine,
-  paths: LayerPaths,
-  who: Identity,
+  layers: LayerStore,
+  of: Subject,
   source: string | undefined,
   { signal, progress }: CallContext,
 ): Promise<WorkspaceRow['seed']> {
   if (source === undefined) return { ...EMPTY_SEED, skipped: [] }
-  const seeded = await engine.hand.call(
-    'seed',
-    { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED },
-    {
-      signal,
-      onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }),
-    },
-  )
+  const seeded = await layers.seed(of, source, {
+    signal,
+    onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }),
+  })
   return {
     origin_kind: seeded.kind,
     origin_ref: source,

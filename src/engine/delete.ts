@@ -2,11 +2,11 @@
 import { posix } from 'node:path'
 import type { OutputOf } from '../contract/table.ts'
 import type { Change } from '../hand/protocol.ts'
-import { layerPaths, workspaceChanges } from '../layer/stack.ts'
 import type { ExportRow } from '../store/exports.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { removeFiles, stop } from './destroy.ts'
 import type { Engine } from './engine.ts'
+import { subject } from './layers.ts'
 import { requireWorkspace } from './workspaces.ts'
 
 const LISTED = 100
@@ -51,8 +51,7 @@ async function changeReport(engine: Engine, row: WorkspaceRow): Promise<Report> 
     never_exported: { count: 0, entries: [], truncated: true },
   }
   try {
-    const seeded = row.seed.origin_kind !== 'empty'
-    const found = await workspaceChanges(engine.hand.call, layerPaths(engine.home, row.id), seeded, EXAMINED)
+    const found = await engine.backends.layersOf(row).scan(subject(row), EXAMINED)
     const exports = engine.exports.finished(row.id)
     const folders = new Map(
       found.entries

@@ -31,10 +31,15 @@ export async function demo(
     return result
   }
 
-  const { environment, seed_path } = input
+  const { environment, seed_path, backend, isolation } = input
   const { id } = await step(
     'create',
-    () => createWorkspace(engine, { environment, seed_path, labels: { made_by: 'demo' } }, context),
+    () =>
+      createWorkspace(
+        engine,
+        { environment, seed_path, backend, isolation, labels: { made_by: 'demo' } },
+        context,
+      ),
     (row) => `${row.id} with ${row.seed.files} files from ${seed_path}`,
   )
   try {

@@ -1,7 +1,7 @@
 /** Takes away everything a workspace has on this machine: sandbox, mounts, cgroup, socket, files. Repeatable. */
-import { layerPaths, stagePaths } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
+import { subject } from './layers.ts'
 
 export async function destroy(engine: Engine, row: WorkspaceRow): Promise<void> {
   await stop(engine, row)
@@ -11,12 +11,10 @@ export async function destroy(engine: Engine, row: WorkspaceRow): Promise<void> 
 /** Ends the sandbox, with its cgroup and its socket. */
 export async function stop(engine: Engine, row: WorkspaceRow): Promise<void> {
   engine.guests.drop(row.id)
-  await engine.backend.stop(row.id, row.sandbox)
+  await engine.backends.of(row).stop(row.id, row.sandbox)
 }
 
 /** Unmounts and removes its layers. */
 export async function removeFiles(engine: Engine, row: WorkspaceRow): Promise<void> {
-  const { stage } = await engine.hand.info()
-  await engine.hand.call('remove', { path: stagePaths(stage, row.id).dir })
-  await engine.hand.call('remove', { path: layerPaths(engine.home, row.id).dir })
+  await engine.backends.layersOf(row).drop(subject(row))
 }

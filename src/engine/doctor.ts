@@ -1,5 +1,4 @@
 /** Each part tried for real, with what would mend it. */
-import { closeSync, existsSync, openSync } from 'node:fs'
 import { toPyroError } from '../contract/errors.ts'
 import workspaceExec from '../contract/operations/workspace_exec.ts'
 import type { CallContext, OutputOf } from '../contract/table.ts'
@@ -56,7 +55,7 @@ export async function doctor(
       }
     })
     await check('limits', async () => {
-      const limits = await engine.backend.limits({})
+      const limits = await engine.backends.of({ backend: 'oci' }).limits({})
       if (limits.enforcement === 'full') return fine('cgroups limit memory, processes and CPUs')
       return {
         status: 'warning' as const,
@@ -66,11 +65,13 @@ export async function doctor(
     })
     await check('workspace', () => tryWorkspace(engine, environment, context))
   }
-  await check('machine', async () => {
-    if (!existsSync('/dev/kvm')) return fine('no KVM here; workspaces are containers')
-    closeSync(openSync('/dev/kvm', 'r+'))
-    return fine('KVM is usable; workspaces are containers')
-  })
+  for (const backend of engine.backends.all)
+    await check(`backend ${backend.name}`, async () => {
+      const { usable, hardware, reason, hint } = await backend.availability()
+      if (usable && hardware) return fine(`usable: each workspace is a ${backend.isolation}`)
+      const message = usable ? `usable by name only, emulated: ${reason}` : `not usable: ${reason}`
+      return { status: 'warning' as const, message, hint }
+    })
   return { ok: checks.every(({ status }) => status !== 'failed'), checks }
 }
 
@@ -81,7 +82,11 @@ async function tryWorkspace(
   context: CallContext,
 ): Promise<Omit<Check, 'name'>> {
   const from = performance.now()
-  const row = await createWorkspace(engine, { environment, labels: {}, ephemeral: true }, context)
+  const row = await createWorkspace(
+    engine,
+    { environment, backend: 'auto', labels: {}, ephemeral: true },
+    context,
+  )
   try {
     const input = {
       workspace_id: row.id,

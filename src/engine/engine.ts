@@ -5,11 +5,19 @@ import type { JobStatus } from '../channel/messages.ts'
 import type { Catalogue } from '../environment/catalogue.ts'
 import type { GuestImages } from '../environment/guest.ts'
 import type { HandService } from '../hand/index.ts'
+import type { LayerStore } from '../layer/store/store.ts'
 import type { ExportTable } from '../store/exports.ts'
 import type { JobTable } from '../store/jobs.ts'
-import type { WorkspaceTable } from '../store/workspaces.ts'
+import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
 import type { Journal } from './journal.ts'
 import type { Queues } from './queue.ts'
+
+/** What can run a workspace, each with the store of layers that goes with it. */
+export interface Backends {
+  all: Backend[]
+  of: (row: Pick<WorkspaceRow, 'backend'>) => Backend
+  layersOf: (row: Pick<WorkspaceRow, 'backend'>) => LayerStore
+}
 
 export interface Engine {
   home: string
@@ -22,7 +30,7 @@ export interface Engine {
   record: Journal
   queues: Queues
   hand: HandService
-  backend: Backend
+  backends: Backends
   guests: Guests
   environments: Catalogue
   guestImages: GuestImages

@@ -2,9 +2,9 @@
 import { posix } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
 import type { CallContext, CheckedInputOf, OutputOf } from '../contract/table.ts'
-import { stagePaths } from '../layer/stack.ts'
+import type { Taken } from '../layer/store/store.ts'
 import type { Engine } from './engine.ts'
-import { ensureMounted } from './mounts.ts'
+import { openLayers, subject } from './layers.ts'
 import { requireState } from './states.ts'
 import { requireWorkspace } from './workspaces.ts'
 
@@ -28,19 +28,12 @@ export async function exportPath(
   return engine.queues.run(id, async () => {
     const row = requireWorkspace(engine, id)
     requireState(row, 'running', 'stopped', 'failed')
-    await ensureMounted(engine, row)
+    await openLayers(engine, row)
     const { output_path: output, overwrite } = input
     const entry = engine.record('export.intent', () => engine.exports.begin(id, path, output, Date.now()))
-    let done: Awaited<ReturnType<typeof take>>
-    const { stage } = await engine.hand.info()
-    const take = () => {
-      const root = stagePaths(stage, id).workspace
-      // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
-      const owner = { uid: 0, gid: 0 }
-      return engine.hand.call('export', { root, path, output, overwrite, owner }, { signal })
-    }
+    let done: Taken
     try {
-      done = await take()
+      done = await engine.backends.layersOf(row).read(subject(row), { path, output, overwrite, signal })
     } catch (error) {
       engine.exports.forget(entry)
       throw error

@@ -1,4 +1,5 @@
 /** Every operation of the contract, answered. */
+import { PyroError } from '../contract/errors.ts'
 import type { CheckedInputOf, Handlers } from '../contract/table.ts'
 import { sandboxOwner } from '../hand/index.ts'
 import { identity } from '../layer/stack.ts'
@@ -92,7 +93,13 @@ export function handlers(engine: Engine): Handlers {
   async function stopDaemon({ delete_workspaces }: CheckedInputOf<'daemon_stop'>) {
     const deleted: string[] = []
     for (const { id } of delete_workspaces ? rows() : []) {
-      await deleteWorkspace(engine, id)
+      try {
+        await deleteWorkspace(engine, id)
+      } catch (error) {
+        // A creation that failed meanwhile has removed it.
+        if (error instanceof PyroError && error.code === 'workspace_not_found') continue
+        throw error
+      }
       deleted.push(id)
     }
     const running = rows().filter(({ state }) => state === 'running').length

@@ -14,8 +14,19 @@ export async function run(
   input: CheckedInputOf<'run'>,
   context: CallContext,
 ): Promise<OutputOf<'run'>> {
-  const { environment, seed_path, vcpu_count, mem_mib, pids_limit, ...command } = input
-  const given = { environment, seed_path, vcpu_count, mem_mib, pids_limit, labels: {}, ephemeral: true }
+  const {
+    environment,
+    seed_path,
+    backend,
+    isolation,
+    vcpu_count,
+    mem_mib,
+    pids_limit,
+    disk_mib,
+    ...command
+  } = input
+  const limits = { vcpu_count, mem_mib, pids_limit, disk_mib }
+  const given = { environment, seed_path, backend, isolation, ...limits, labels: {}, ephemeral: true }
   const { id } = await createWorkspace(engine, given, context)
   try {
     const result = await Promise.race([

@@ -8,6 +8,7 @@ import { wholeText } from './text.ts'
 
 export function workspaceView(engine: Engine, row: WorkspaceRow): Workspace {
   const { commands, running } = engine.workspaces.jobCounts(row.id)
+  const backend = engine.backends.of(row)
   return {
     workspace_id: row.id,
     name: row.name,
@@ -15,9 +16,9 @@ export function workspaceView(engine: Engine, row: WorkspaceRow): Workspace {
     state: row.state,
     state_reason: row.reason,
     environment: row.environment,
-    backend: engine.backend.name,
-    isolation: engine.backend.isolation,
-    execution_mode: engine.backend.executionMode,
+    backend: backend.name,
+    isolation: backend.isolation,
+    execution_mode: backend.executionMode,
     limits: row.limits,
     network_policy: 'off',
     workspace_seed: row.seed,
@@ -47,7 +48,7 @@ export function jobView(engine: Engine, row: JobRow<JobStatus>, live?: JobStatus
     cpu_ms: status?.cpu_ms ?? 0,
     peak_memory_bytes: status?.peak_memory_bytes ?? 0,
     survivors: status?.survivors ?? 0,
-    execution_mode: engine.backend.executionMode,
+    execution_mode: engine.backends.of(engine.workspaces.placementOf(row.workspace_id)).executionMode,
   }
 }
 

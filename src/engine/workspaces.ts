@@ -20,7 +20,8 @@ export function requireWorkspace(engine: Engine, ref: string): WorkspaceRow {
  * whose files and logs are still there.
  */
 export function noticeEnd(engine: Engine, row: WorkspaceRow): WorkspaceRow {
-  if (row.state !== 'running' || (row.sandbox !== null && engine.backend.find(row.sandbox))) return row
+  if (row.state !== 'running' || (row.sandbox !== null && engine.backends.of(row).find(row.sandbox)))
+    return row
   const [state, reason] = endOf(row.sandbox)
   return recordSandboxEnd(engine, row, state, reason)
 }

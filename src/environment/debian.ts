@@ -101,8 +101,11 @@ export function debianEnvironment(definition: DebianDefinition, { hand, cache }:
     return { lowers: [root], binds: [], masked: [] }
   }
 
+  const backends = ['oci', 'qemu', 'firecracker']
+
   return {
     name,
+    backends,
     describe(owner) {
       const { dir, root } = place(owner)
       const ready = existsSync(dir)
@@ -110,7 +113,7 @@ export function debianEnvironment(definition: DebianDefinition, { hand, cache }:
       return {
         name,
         description,
-        backends: ['oci', 'qemu', 'firecracker'],
+        backends,
         state: ready ? 'ready' : reason === null ? 'cold' : 'unavailable',
         reason,
         read_only: [],

@@ -31,6 +31,8 @@ export interface BuildOptions {
 
 export interface Environment {
   name: string
+  /** Names of the backends it can be run by. */
+  backends: readonly string[]
   describe: (owner: Owner) => EnvironmentDescription
   /** Builds what is missing, once; two at a time make one. */
   build: (owner: Owner, options?: BuildOptions) => Promise<BuiltEnvironment>

@@ -63,6 +63,7 @@ export function hostEnvironment({ hand, cache }: HostEnvironmentOptions): Enviro
 
   return {
     name: 'host',
+    backends: ['oci'],
     describe(owner) {
       const path = place(owner)
       return {

@@ -1,6 +1,6 @@
 /**
- * What the host's file hand can be asked: the native binary's `hand`, which alone touches layers, mounts and the OCI
- * runtime. Every path is absolute. Mirrors native/host/wire.
+ * What the host's file hand can be asked: the native binary's `hand`, which alone touches layers, mounts, the OCI
+ * runtime and machines. Every path is absolute. Mirrors native/host/wire.
  */
 export interface Owner {
   uid: number
@@ -22,6 +22,45 @@ export interface Change {
   size: number
   /** Milliseconds since the epoch (ctime). */
   changed_at_ms: number
+}
+/** Sealed layers (the topmost first) below a writable one, merged; both are made where they are missing. */
+export interface StackMount {
+  lowers: string[]
+  upper: string
+  work: string
+  merged: string
+  idmap: Idmap | null
+  owner: Owner
+}
+/** A folder that is made with exactly this owner; one that is there stays as it is. */
+export interface NewFolder {
+  path: string
+  owner: Owner
+}
+/** The program that runs a machine, and what it is given: descriptors, so that it needs no way to any of these paths. */
+export interface MachineProgram {
+  program: string
+  args: string[]
+  env?: string[]
+  /** Who it runs as, in ids of the holder's namespace; never 0. */
+  uid: number
+  gid: number
+  /** Supplementary groups; none unless given. */
+  groups?: number[]
+  /** Keeps the groups of the engine's user: the only way, for an ordinary user, to belong to one that is not mapped. */
+  keep_groups?: boolean
+  /** It begins with the hand's own rights and gives them up itself, as a jailer does. */
+  privileged?: boolean
+  /** A group below every hierarchy, named `pyro-…`; cpu in CPUs, memory in bytes; 0 is no limit. */
+  cgroup: { path: string; cpu: number; memory: number; pids: number } | null
+  /** File that names its process, for an engine that never heard of it. */
+  record: string
+  /** What it says, the newest 256 KiB; emptied at each start. */
+  console: string
+  /** Unix sockets that listen: its descriptors from 3 up. */
+  sockets?: string[]
+  /** Opened files: its descriptors after those. */
+  files?: { path: string; write?: boolean }[]
 }
 /** Entries of a tree, by paths below it. */
 interface Entries {
@@ -81,17 +120,29 @@ export interface HandOperations {
       head: string | null
     },
   ]
-  mount_stack: [
-    { lowers: string[]; upper: string; work: string; merged: string; idmap: Idmap | null; owner: Owner },
-    Record<string, never>,
-  ]
+  mount_stack: [StackMount, Record<string, never>]
   unmount: [{ path: string }, Record<string, never>]
   start: [
-    RuntimeRef & { bundle: string; config: string; socket: string; console: string },
+    RuntimeRef & {
+      bundle: string
+      config: string
+      socket: string
+      console: string
+      /** seccomp program, base64. */
+      filter: string
+      folders: NewFolder[]
+      mounts: StackMount[]
+    },
     { pid: number; start_time: number; runtime_ms: number },
   ]
   attach: [{ pid: number; start_time: number; source: string; target: string }, Record<string, never>]
   stop: [RuntimeRef & { pid?: number; start_time?: number }, { existed: boolean }]
+  /** `pid` ends with the program and, killed, takes it along. It outlives the hand and the engine. */
+  machine_start: [MachineProgram, { pid: number; start_time: number }]
+  machine_stop: [
+    { pid?: number; start_time?: number; record: string; cgroup: string | null; sockets?: string[] },
+    { existed: boolean },
+  ]
   changes: [
     { lowers: string[]; upper: string; limit: number },
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },

@@ -3,7 +3,7 @@
  * sealed layers below one writable layer; `/` and `/workspace` are two disks.
  */
 import { join } from 'node:path'
-import type { Hand, Idmap, Owner } from '../hand/protocol.ts'
+import type { Idmap, Owner } from '../hand/protocol.ts'
 
 export interface LayerPaths {
   dir: string
@@ -69,38 +69,4 @@ export function identity(mode: 'root' | 'user', slot: number, size: number): Ide
   const base = FIRST_ID + slot * RANGE
   const range = { base, size: RANGE }
   return { sealed: { uid: 0, gid: 0 }, writable: { uid: base, gid: base }, idmap: range, inside: range }
-}
-
-/** Mounts the root disk; the sealed layers come from the environment. */
-export async function mountRoot(
-  hand: Hand,
-  paths: LayerPaths,
-  merged: string,
-  environment: string[],
-  who: Identity,
-): Promise<void> {
-  await hand('mount_stack', {
-    lowers: environment,
-    ...paths.root,
-    merged,
-    idmap: who.idmap,
-    owner: who.writable,
-  })
-}
-
-/** Mounts the /workspace disk over the baseline, or over nothing where there was no seed. */
-export async function mountWorkspace(
-  hand: Hand,
-  paths: LayerPaths,
-  merged: string,
-  seeded: boolean,
-  who: Identity,
-): Promise<void> {
-  const lowers = seeded ? [paths.baseline] : []
-  await hand('mount_stack', { lowers, ...paths.workspace, merged, idmap: who.idmap, owner: who.writable })
-}
-
-/** What changed under /workspace since the seed; costs the changes, not the tree. */
-export function workspaceChanges(hand: Hand, paths: LayerPaths, seeded: boolean, limit: number) {
-  return hand('changes', { lowers: seeded ? [paths.baseline] : [], upper: paths.workspace.upper, limit })
 }

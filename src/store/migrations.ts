@@ -37,6 +37,7 @@ const STEPS = [
      started_at INTEGER NOT NULL,
      finished_at INTEGER
    ) STRICT;`,
+  `ALTER TABLE workspaces ADD COLUMN backend TEXT NOT NULL DEFAULT 'oci';`,
 ]
 
 export const SCHEMA_VERSION = STEPS.length

@@ -6,8 +6,9 @@ export interface SandboxRecord {
   pid: number
   start_time: number
   boot_id: string
-  /** The holder whose mounts it was made from. */
+  /** The holder that is its parent, and whose mounts it was made from. */
   holder: string
+  /** The program that started it: an OCI runtime, or what runs a machine. */
   runtime: string
 }
 
@@ -17,6 +18,7 @@ export interface WorkspaceRow {
   state: Workspace['state']
   reason: string | null
   environment: string
+  backend: Workspace['backend']
   labels: Record<string, string>
   limits: Workspace['limits']
   seed: Workspace['workspace_seed']
@@ -33,8 +35,10 @@ const JSON_COLUMNS = ['labels', 'limits', 'seed', 'sandbox'] as const
 
 export function workspaceTable(db: Database) {
   const insert = db.prepare(
-    `INSERT INTO workspaces VALUES (:id, :name, :state, :reason, :environment, :labels, :limits, :seed, :slot, :sandbox,
-     :ephemeral, :created_at, :activity_at)`,
+    `INSERT INTO workspaces (id, name, state, reason, environment, backend, labels, limits, seed, slot, sandbox, ephemeral,
+       created_at, activity_at)
+     VALUES (:id, :name, :state, :reason, :environment, :backend, :labels, :limits, :seed, :slot, :sandbox, :ephemeral,
+       :created_at, :activity_at)`,
   )
   const byRef = db.prepare('SELECT * FROM workspaces WHERE id = ?1 OR name = ?1')
   const all = db.prepare('SELECT * FROM workspaces ORDER BY created_at, id')
@@ -43,6 +47,7 @@ export function workspaceTable(db: Database) {
   const counts = db.prepare(
     `SELECT count(*) AS commands, count(*) FILTER (WHERE state = 'running') AS running FROM jobs WHERE workspace_id = ?`,
   )
+  const placement = db.prepare('SELECT backend FROM workspaces WHERE id = ?')
   const touch = db.prepare('UPDATE workspaces SET activity_at = ? WHERE id = ?')
 
   return {
@@ -76,6 +81,10 @@ export function workspaceTable(db: Database) {
         free++
       }
       return free
+    },
+    /** Which backend runs it; what a workspace that is gone was run by does not matter any more. */
+    placementOf(id: string): Pick<WorkspaceRow, 'backend'> {
+      return (placement.get(id) as Pick<WorkspaceRow, 'backend'> | undefined) ?? { backend: 'oci' }
     },
     jobCounts(id: string): { commands: number; running: number } {
       return counts.get(id) as { commands: number; running: number }

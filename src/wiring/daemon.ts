@@ -5,6 +5,7 @@ import { exportTable } from '../store/exports.ts'
 import { jobTable } from '../store/jobs.ts'
 import { openStore } from '../store/open.ts'
 import { workspaceTable } from '../store/workspaces.ts'
+import type { Backend } from '../backend/backend.ts'
 import { ociBackend } from '../backend/oci/index.ts'
 import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
@@ -13,13 +14,15 @@ import { catalogue } from '../environment/catalogue.ts'
 import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
 import { guestImages } from '../environment/guest.ts'
 import { hostEnvironment } from '../environment/host.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Backends, Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
 import { handlers } from '../engine/handlers.ts'
 import { journal } from '../engine/journal.ts'
 import { queues } from '../engine/queue.ts'
 import { recover } from '../engine/recovery.ts'
 import { handService } from '../hand/index.ts'
+import type { LayerStore } from '../layer/store/store.ts'
+import { directoryStore } from '../layer/store/directory.ts'
 import { serve } from '../surface/http/serve.ts'
 import { idleWatch } from './idle.ts'
 import { logFile } from './log.ts'
@@ -70,6 +73,7 @@ async function main(): Promise<void> {
 function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop']) {
   const { home, cache, runtimeDir, socket } = paths
   const store = openStore(home)
+  const workspaces = workspaceTable(store)
   const binary = nativeBinary()
   const record = journal(store, parseFaults(process.env['PYRO_FAULT']))
   const hand = handService({
@@ -80,20 +84,21 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
       record(`holder.${point}`, () => {})
     },
   })
-  const backend = ociBackend({ hand, binary, home, cache, runtimeDir })
+  const directory = directoryStore({ hand, home })
+  const backends = pairs([[ociBackend({ hand, binary, home, cache, runtimeDir }), directory]])
   const engine: Engine = {
     home,
     socket,
     version: VERSION,
     startedAt: Date.now(),
-    workspaces: workspaceTable(store),
+    workspaces,
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
     record,
     queues: queues(),
     hand,
-    backend,
-    guests: guests(backend.connect),
+    backends,
+    guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),
       debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
@@ -103,6 +108,21 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     requestStop,
   }
   return { engine, store }
+}
+
+/** Each backend with the store of layers that it is given things from. */
+function pairs(all: [Backend, LayerStore][]): Backends {
+  const byName = new Map(all.map((pair) => [pair[0].name, pair]))
+  const require = (name: Backend['name']) => {
+    const pair = byName.get(name)
+    if (pair === undefined) throw new Error(`this engine has no backend ${name}`)
+    return pair
+  }
+  return {
+    all: all.map(([backend]) => backend),
+    of: (row) => require(row.backend)[0],
+    layersOf: (row) => require(row.backend)[1],
+  }
 }
 
 main().catch((thrown) => {

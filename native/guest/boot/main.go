@@ -27,6 +27,9 @@ const socketFD = 3
 // termGrace is what jobs get when the end comes as a signal, which names no grace.
 const termGrace = wire.DefaultKillGrace * time.Millisecond
 
+// unblocked says that this is the second start of the same process.
+const unblocked = "PYRO_UNBLOCKED"
+
 // Main serves until it is told to stop. --listen and the others exist to run it as an ordinary process.
 func Main(args []string) int {
 	// First of all: nothing that the runtime left open may reach a job.
@@ -37,8 +40,14 @@ func Main(args []string) int {
 	spool := flags.String("spool", "/run/pyro/spool", "directory of the spool files")
 	self := flags.String("self", "/proc/self/exe", "this binary")
 	lease := flags.Duration("lease", 10*time.Second, "how long a reader that went away is waited for")
+	confined := flags.Bool("confine", false, "install the seccomp filter of descriptor 4 before anything else")
 	if flags.Parse(args) != nil || flags.NArg() > 0 {
 		return 2
+	}
+	if *confined && os.Getenv(unblocked) == "" {
+		if err := confine(); err != nil {
+			return complain(err)
+		}
 	}
 	if err := unblock(); err != nil {
 		return complain(err)
@@ -62,11 +71,11 @@ func unblock() error {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &blocked); err != nil || blocked == none {
 		return err
 	}
-	if os.Getenv("PYRO_UNBLOCKED") != "" {
+	if os.Getenv(unblocked) != "" {
 		return nil
 	}
 	_, _ = unix.FcntlInt(socketFD, unix.F_SETFD, 0)
-	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), "PYRO_UNBLOCKED=1"))
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), unblocked+"=1"))
 }
 
 func serve(path string, config jobs.Config) error {

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/host/process"
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
 )
@@ -27,15 +28,15 @@ func Attach(spec AttachSpec) error {
 		return fault.From(err, "cloning the mount of", spec.Source)
 	}
 	defer unix.Close(tree)
-	process, err := unix.PidfdOpen(spec.Pid, 0)
+	descriptor, err := unix.PidfdOpen(spec.Pid, 0)
 	if err != nil {
 		return fault.New("process_gone", "", "process %d is not there: %v", spec.Pid, err)
 	}
-	defer unix.Close(process)
-	if !sameProcess(spec.Pid, spec.StartTime) {
+	defer unix.Close(descriptor)
+	if !process.Same(spec.Pid, spec.StartTime) {
 		return fault.New("process_gone", "", "process %d is another one or has ended", spec.Pid)
 	}
-	return onThrowawayThread(func() error { return moveInto(process, tree, spec) })
+	return onThrowawayThread(func() error { return moveInto(descriptor, tree, spec) })
 }
 
 func moveInto(process int, tree int, spec AttachSpec) error {

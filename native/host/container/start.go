@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"pyro/native/host/wire"
 	"pyro/native/layer/fault"
+	"pyro/native/layer/stack"
 )
 
 const (
@@ -35,6 +37,11 @@ type StartSpec struct {
 	Config      string   `json:"config"`
 	Socket      string   `json:"socket"`
 	Console     string   `json:"console"`
+	// Filter is the seccomp program that the sandbox's init installs, as struct sock_filter in sequence.
+	Filter []byte `json:"filter"`
+	// Folders and Mounts are made first, in this order; whoever drops the workspace takes them away.
+	Folders []stack.Folder `json:"folders"`
+	Mounts  []stack.Spec   `json:"mounts"`
 }
 
 // Started names the sandbox's first process.
@@ -44,11 +51,42 @@ type Started struct {
 	RuntimeMS int64  `json:"runtime_ms"`
 }
 
-// Start runs the sandbox with a listening socket as its descriptor 3. On any failure nothing is left of it.
+// Start runs the sandbox with a listening socket as its descriptor 3 and the filter as its descriptor 4. On any failure nothing is left of it.
 func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := check(spec); err != nil {
 		return nil, err
 	}
+	if err := lay(spec); err != nil {
+		return nil, err
+	}
+	started, err := run(ctx, spec)
+	if err != nil {
+		for _, mount := range slices.Backward(spec.Mounts) {
+			_ = stack.Unmount(mount.Merged)
+		}
+	}
+	return started, err
+}
+
+// lay makes the folders and the mounts, all or nothing.
+func lay(spec StartSpec) error {
+	for _, folder := range spec.Folders {
+		if err := stack.MakeFolder(folder); err != nil {
+			return err
+		}
+	}
+	for i, mount := range spec.Mounts {
+		if err := stack.Mount(mount); err != nil {
+			for _, earlier := range slices.Backward(spec.Mounts[:i]) {
+				_ = stack.Unmount(earlier.Merged)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, spec StartSpec) (*Started, error) {
 	if err := os.MkdirAll(spec.Bundle, 0o700); err != nil {
 		return nil, fault.From(err, "making", spec.Bundle)
 	}
@@ -67,13 +105,18 @@ func Start(ctx context.Context, spec StartSpec) (*Started, error) {
 		return nil, fault.From(err, "opening", spec.Console)
 	}
 	defer console.Close()
-	socket, err := listen(spec.Socket)
+	socket, err := wire.Listen(spec.Socket)
 	if err != nil {
 		return nil, err
 	}
 	defer socket.Close()
+	filter, err := filterFile(spec.Filter)
+	if err != nil {
+		return nil, fault.From(err, "passing on the filter of", spec.Bundle)
+	}
+	defer filter.Close()
 	began := time.Now()
-	if err := runRuntime(ctx, spec, files, console, socket); err != nil {
+	if err := runRuntime(ctx, spec, files, console, socket, filter); err != nil {
 		undo(spec, files)
 		return nil, err
 	}
@@ -98,6 +141,9 @@ func check(spec StartSpec) error {
 	if err := checkID(spec.ID); err != nil {
 		return err
 	}
+	if len(spec.Filter) == 0 {
+		return fault.New("bad_args", "", "a sandbox without a seccomp filter is not started")
+	}
 	return fault.Clean(spec.Runtime, spec.RuntimeRoot, spec.Bundle, spec.Socket, spec.Console)
 }
 
@@ -119,39 +165,32 @@ func bundleFiles(bundle string) bundlePaths {
 	return bundlePaths{filepath.Join(bundle, "config.json"), filepath.Join(bundle, "runtime.log"), filepath.Join(bundle, "runtime.pid")}
 }
 
-// listen makes the socket before anything may connect to it: its mode is set while it does not listen yet.
-func listen(path string) (*os.File, error) {
-	if len(path) > 104 {
-		return nil, fault.New("bad_path", path, "the socket's path is longer than 104 bytes")
-	}
-	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
-		_ = os.Remove(path)
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// filterFile is a sealed file in memory: nobody who holds it can change what init reads.
+func filterFile(program []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("filter", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return nil, fault.From(err, "making a socket for", path)
+		return nil, err
 	}
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
-		if err = unix.Chmod(path, 0o600); err == nil {
-			err = unix.Listen(fd, 64)
-		}
+	file := os.NewFile(uintptr(fd), "filter")
+	if _, err = file.WriteAt(program, 0); err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
 	}
 	if err != nil {
-		unix.Close(fd)
-		return nil, fault.From(err, "listening on", path)
+		file.Close()
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return file, nil
 }
 
-func runRuntime(ctx context.Context, spec StartSpec, files bundlePaths, console *os.File, socket *os.File) error {
+func runRuntime(ctx context.Context, spec StartSpec, files bundlePaths, console *os.File, passed ...*os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	args := append([]string{}, spec.RuntimeArgs...)
 	args = append(args, "--root", spec.RuntimeRoot, "--log", files.log, "--log-format", "json", "run", "-d",
-		"--bundle", spec.Bundle, "--pid-file", files.pid, "--preserve-fds", "1", spec.ID)
+		"--bundle", spec.Bundle, "--pid-file", files.pid, "--preserve-fds", strconv.Itoa(len(passed)), spec.ID)
 	command := runtimeCommand(ctx, spec.Runtime, args)
 	command.Stdout, command.Stderr = console, console
-	command.ExtraFiles = []*os.File{socket}
+	command.ExtraFiles = passed
 	err := command.Run()
 	if ctx.Err() == context.Canceled {
 		return fault.From(context.Canceled, "", "")

@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"pyro/native/host/wire"
+	"pyro/native/host/cgroup"
+	"pyro/native/host/process"
 	"pyro/native/layer/fault"
 )
 
@@ -47,23 +46,23 @@ func stopSandbox(ctx context.Context, spec StopSpec, cgroupsPath string) (*Stopp
 	if spec.Pid == 0 {
 		spec.Pid, spec.StartTime = state.pid, state.startTime
 	}
-	alive := sameProcess(spec.Pid, spec.StartTime)
+	alive := process.Same(spec.Pid, spec.StartTime)
 	groups := cgroupDirs(spec, state, cgroupsPath, alive)
 	existed := state.exists || alive
 	if alive {
 		// Killing it first spares the runtime's own waiting, which goes in steps of 100 ms. A frozen sandbox does
 		// not die of it; the runtime thaws it.
-		killAndWait(ctx, spec.Pid, spec.StartTime, 500*time.Millisecond)
+		process.KillAndWait(ctx, spec.Pid, spec.StartTime, 500*time.Millisecond)
 	}
 	if state.exists {
 		if err := deleteState(ctx, spec); err != nil {
 			return nil, err
 		}
 	}
-	if sameProcess(spec.Pid, spec.StartTime) && !killAndWait(ctx, spec.Pid, spec.StartTime, goneTimeout) {
+	if process.Same(spec.Pid, spec.StartTime) && !process.KillAndWait(ctx, spec.Pid, spec.StartTime, goneTimeout) {
 		return nil, fault.Retry("runtime_failed", "", "process %d of sandbox %s does not end", spec.Pid, spec.ID)
 	}
-	if err := removeCgroups(ctx, groups); err != nil {
+	if err := cgroup.Remove(ctx, groups, "runtime_failed"); err != nil {
 		return nil, err
 	}
 	return &Stopped{Existed: existed}, nil
@@ -87,7 +86,7 @@ func deleteState(ctx context.Context, spec StopSpec) error {
 	if _, err := os.Lstat(filepath.Join(spec.RuntimeRoot, spec.ID)); os.IsNotExist(err) {
 		return nil
 	}
-	if runErr != nil && sameProcess(spec.Pid, spec.StartTime) {
+	if runErr != nil && process.Same(spec.Pid, spec.StartTime) {
 		return fault.New("runtime_failed", "", "%s", lastWords(log.Name(), runErr))
 	}
 	// A runtime that was killed half way leaves a directory that it does not take for a sandbox.
@@ -137,37 +136,4 @@ func readState(spec StopSpec) runtimeState {
 		}
 	}
 	return state
-}
-
-func sameProcess(pid int, startTime uint64) bool {
-	if pid <= 1 {
-		return false
-	}
-	ticks, gone := wire.StartTime(pid)
-	return !gone && ticks == startTime
-}
-
-// killAndWait kills a process through a descriptor, so that a reused pid is never hit.
-func killAndWait(ctx context.Context, pid int, startTime uint64, limit time.Duration) bool {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return err == unix.ESRCH
-	}
-	defer unix.Close(fd)
-	if !sameProcess(pid, startTime) {
-		return true
-	}
-	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	deadline := time.Now().Add(limit)
-	for ctx.Err() == nil {
-		left := time.Until(deadline).Milliseconds()
-		if left <= 0 {
-			return false
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(min(left, 100)))
-		if err == nil && n > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -10,6 +10,8 @@ import (
 	"pyro/native/layer/disk"
 	"pyro/native/layer/export"
 	"pyro/native/layer/fault"
+	"pyro/native/layer/image"
+	"pyro/native/layer/layertar"
 	"pyro/native/layer/seed"
 	"pyro/native/layer/stack"
 )
@@ -32,6 +34,34 @@ func scanChanges(ctx context.Context, spec changes.Spec, _ func(any)) (any, erro
 
 func exportTree(ctx context.Context, spec export.Spec, progress func(any)) (any, error) {
 	return orError(export.Export(ctx, spec, progress))
+}
+
+func exportStream(ctx context.Context, spec export.StreamSpec, progress func(any)) (any, error) {
+	return orError(export.Receive(ctx, spec, progress))
+}
+
+func packLayer(ctx context.Context, spec layertar.FileSpec, progress func(any)) (any, error) {
+	return orError(layertar.PackFile(ctx, spec, progress))
+}
+
+func unpackLayer(ctx context.Context, spec layertar.FileSpec, progress func(any)) (any, error) {
+	return orError(layertar.UnpackFile(ctx, spec, progress))
+}
+
+func imageCreate(ctx context.Context, spec image.CreateSpec, _ func(any)) (any, error) {
+	return orError(image.Create(ctx, spec))
+}
+
+func imageSeal(ctx context.Context, spec image.SealSpec, _ func(any)) (any, error) {
+	return orError(image.Seal(ctx, spec))
+}
+
+func imagePlaceholder(_ context.Context, spec image.PlaceholderSpec, _ func(any)) (any, error) {
+	return nil, image.Placeholder(spec)
+}
+
+func imageUsage(_ context.Context, args onePath, _ func(any)) (any, error) {
+	return orError(image.Usage(args.Path))
 }
 
 func usage(ctx context.Context, args onePath, _ func(any)) (any, error) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/host/container"
+	"pyro/native/host/machine"
 	"pyro/native/host/wire"
 	"pyro/native/layer/stack"
 	build "pyro/native/wire"
@@ -17,8 +18,10 @@ var operations = map[string]operation{
 	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree),
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
-	"usage": takes(usage), "erofs": takes(makeErofs), "debian_root": takes(debianRoot),
+	"usage": takes(usage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
+	"erofs": takes(makeErofs), "debian_root": takes(debianRoot),
 	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
+	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }
 
 type greeting struct {
@@ -71,6 +74,14 @@ func attach(_ context.Context, spec container.AttachSpec, _ func(any)) (any, err
 
 func stop(ctx context.Context, spec container.StopSpec, _ func(any)) (any, error) {
 	return orError(container.Stop(ctx, spec))
+}
+
+func machineStart(ctx context.Context, spec machine.StartSpec, _ func(any)) (any, error) {
+	return orError(machine.Start(ctx, spec))
+}
+
+func machineStop(ctx context.Context, spec machine.StopSpec, _ func(any)) (any, error) {
+	return orError(machine.Stop(ctx, spec))
 }
 
 // orError drops the typed nil that would otherwise become a result.

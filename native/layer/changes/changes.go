@@ -11,6 +11,7 @@ import (
 	"pyro/native/layer/copytree"
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
+	"pyro/native/layer/overlay"
 )
 
 // Spec is one comparison; Lowers has the topmost first.
@@ -130,7 +131,7 @@ func (s *scan) directory(upper int, below layers, path string, depth int) error 
 			return err
 		}
 	}
-	if len(below) > 0 && opaque(upper) {
+	if len(below) > 0 && overlay.IsOpaque(upper) {
 		var st unix.Stat_t
 		if err := unix.Fstat(upper, &st); err != nil {
 			return fault.From(err, "looking at", path)
@@ -152,7 +153,7 @@ func (s *scan) entry(upper int, below layers, name string, path string, depth in
 	if err != nil {
 		return fault.From(err, "looking below", path)
 	}
-	if whiteout(upper, name, &st) {
+	if overlay.IsWhiteout(upper, name, &st) {
 		if old != nil {
 			return s.deleted(below, name, path, old, st.Ctim, depth)
 		}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/dirfd"
+	"pyro/native/layer/overlay"
 )
 
 // layers are the open directories of one path in the sealed layers, topmost first; only those that are visible.
@@ -25,7 +26,7 @@ func (l layers) find(name string) (*unix.Stat_t, error) {
 		if err != nil {
 			return nil, err
 		}
-		if whiteout(fd, name, &st) {
+		if overlay.IsWhiteout(fd, name, &st) {
 			return nil, nil
 		}
 		return &st, nil
@@ -59,7 +60,7 @@ func (l layers) descend(name string) (layers, error) {
 			return nil, err
 		}
 		inner = append(inner, child)
-		if opaque(child) {
+		if overlay.IsOpaque(child) {
 			break
 		}
 	}
@@ -86,28 +87,6 @@ func (l layers) names() ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// whiteout is overlayfs's mark for a deleted name: a device 0:0, or an empty file with an attribute.
-func whiteout(dir int, name string, st *unix.Stat_t) bool {
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFCHR:
-		return st.Rdev == 0
-	case unix.S_IFREG:
-		if st.Size != 0 {
-			return false
-		}
-		_, err := unix.Lgetxattr(dirfd.ProcPath(dir)+"/"+name, "user.overlay.whiteout", nil)
-		return err == nil
-	}
-	return false
-}
-
-// opaque directories hide what is below them.
-func opaque(fd int) bool {
-	var value [8]byte
-	n, err := unix.Fgetxattr(fd, "user.overlay.opaque", value[:])
-	return err == nil && n == 1 && value[0] == 'y'
 }
 
 func kind(st *unix.Stat_t) string {

@@ -33,6 +33,20 @@ type Spec struct {
 	Owner  Owner    `json:"owner"`
 }
 
+// Folder is a directory to make with exactly this owner and mode 0755.
+type Folder struct {
+	Path  string `json:"path"`
+	Owner Owner  `json:"owner"`
+}
+
+// MakeFolder makes the directory; one that is there stays as it is.
+func MakeFolder(folder Folder) error {
+	if err := fault.Clean(folder.Path); err != nil {
+		return err
+	}
+	return makeDir(folder.Path, 0o755, &folder.Owner)
+}
+
 // Mount puts the stack at spec.Merged.
 func Mount(spec Spec) error {
 	if err := fault.Clean(append([]string{spec.Upper, spec.Merged}, spec.Lowers...)...); err != nil {
@@ -44,7 +58,7 @@ func Mount(spec Spec) error {
 	if err := makeDir(spec.Merged, 0o755, nil); err != nil {
 		return err
 	}
-	if mounted, err := isMountPoint(spec.Merged); err != nil {
+	if mounted, err := IsMountPoint(spec.Merged); err != nil {
 		return fault.From(err, "looking at", spec.Merged)
 	} else if mounted {
 		return fault.New("already_mounted", spec.Merged, "something is already mounted at %s", spec.Merged)
@@ -180,7 +194,8 @@ func makeDir(path string, mode uint32, owner *Owner) error {
 	return nil
 }
 
-func isMountPoint(path string) (bool, error) {
+// IsMountPoint says whether a mount has its root at path.
+func IsMountPoint(path string) (bool, error) {
 	var stx unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &stx)
 	return stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, err

@@ -1,7 +1,6 @@
 /** A sandbox as an OCI bundle's config.json (runtime-spec 1.0.2). */
 import type { DirectoryMedium, SandboxSpec } from '../backend.ts'
 import { resources, rlimits } from './limits.ts'
-import { seccomp } from './seccomp.ts'
 
 /** The capabilities that container engines give by default, all of them inside the sandbox's own user namespace. */
 const CAPABILITIES = [
@@ -55,7 +54,7 @@ export function ociConfig({ spec, medium, binary, cgroup }: ConfigOptions): obje
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
-      args: ['/run/pyro/native', 'init'],
+      args: ['/run/pyro/native', 'init', '--confine'],
       cwd: '/',
       env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root'],
       capabilities: {
@@ -76,7 +75,6 @@ export function ociConfig({ spec, medium, binary, cgroup }: ConfigOptions): obje
       gidMappings: mapping,
       maskedPaths: [...MASKED, '/sys/firmware', '/sys/devices/virtual/powercap', '/sys/fs/cgroup'],
       readonlyPaths: READ_ONLY,
-      seccomp: seccomp(),
       ...(cgroup === null ? {} : { cgroupsPath: cgroup, resources: resources(spec.limits) }),
     },
   }
@@ -110,6 +108,7 @@ function mounts(medium: DirectoryMedium, binary: string): object[] {
     memory('/run', 'nodev', 'mode=755', 'size=65536k'),
     bind(binary, '/run/pyro/native', 'ro'),
     bind(medium.spool, '/run/pyro/spool', 'rw', 'noexec'),
+    ...(medium.workspace === null ? [] : [bind(medium.workspace, '/workspace', 'rw')]),
     ...medium.binds.map((path) => bind(path, path, 'ro')),
     ...medium.masked.map((path) => memory(path, 'ro', 'nodev', 'noexec', 'mode=755', 'size=4k')),
   ]

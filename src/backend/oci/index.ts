@@ -2,11 +2,12 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { existsSync, rmSync } from 'node:fs'
-import { PyroError } from '../../contract/errors.ts'
+import { PyroError, toPyroError } from '../../contract/errors.ts'
 import type { HandService } from '../../hand/index.ts'
 import type { Backend } from '../backend.ts'
 import { bootId, isAlive } from '../process.ts'
 import { ociConfig } from './config.ts'
+import { seccompFilter } from './seccomp/filter.ts'
 import { cgroupParent, settle } from './limits.ts'
 import { candidates, withRuntime } from './runtime.ts'
 
@@ -30,6 +31,16 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
     executionMode: 'container',
     medium: 'directory',
 
+    async availability() {
+      try {
+        candidates()
+        return { usable: true, hardware: true, reason: null, hint: null }
+      } catch (error) {
+        const { message, hint } = toPyroError(error)
+        return { usable: false, hardware: true, reason: message, hint: hint ?? null }
+      }
+    },
+
     async start(spec) {
       const { medium } = spec
       if (medium.kind !== 'directory') throw new TypeError('a container is given mounts, not disks')
@@ -48,6 +59,9 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
           config,
           socket: socketOf(spec.id),
           console: join(spec.dir, 'console.log'),
+          filter: filter(),
+          folders: medium.folders,
+          mounts: medium.mounts,
         }),
       )
       return {
@@ -97,4 +111,11 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
       throw error
     }
   }
+}
+
+let compiled: string | undefined
+/** The filter is the same for every sandbox. */
+function filter(): string {
+  compiled ??= seccompFilter().toString('base64')
+  return compiled
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { command, environmentName, hostPath } from '../fields.ts'
+import { command, environmentName, hostPath, placement } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 export default operation({
@@ -13,6 +13,7 @@ export default operation({
   input: z
     .object({
       environment: environmentName.default('host'),
+      ...placement,
       seed_path: hostPath.describe('Directory the workspace is made from.'),
       command: command.default('ls -la && git --version && echo "made by the demo" > DEMO.txt'),
       path: z.string().min(1).max(4096).default('DEMO.txt').describe('File to export afterwards.'),
@@ -28,6 +29,13 @@ export default operation({
     steps: z.array(z.object({ name: z.string(), detail: z.string(), duration_ms: z.number() })),
   }),
   effects: { readOnly: false, destructive: false, idempotent: true },
-  errors: ['environment_not_found', 'seed_not_found', 'runtime_missing', 'runtime_failed', 'disk_full'],
+  errors: [
+    'environment_not_found',
+    'seed_not_found',
+    'backend_unavailable',
+    'runtime_missing',
+    'runtime_failed',
+    'disk_full',
+  ],
   cli: { hidden: [], examples: ['demo --seed-path .'] },
 })

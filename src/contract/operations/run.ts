@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { commandFields, environmentName, execResult, hostPath, limits } from '../fields.ts'
+import { commandFields, environmentName, execResult, hostPath, limits, placement } from '../fields.ts'
 import { operation } from '../operation.ts'
 import { CREATE_ERRORS } from './workspace_create.ts'
 
@@ -20,6 +20,7 @@ export default operation({
       environment: environmentName,
       ...fields,
       seed_path: hostPath.optional().describe('Directory copied to /workspace.'),
+      ...placement,
       ...limits,
     })
     .strict(),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import { environmentName, hostPath, labels, limits, workspace, workspaceName } from '../fields.ts'
+import { environmentName, hostPath, labels, limits, placement, workspace, workspaceName } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 /** What making any workspace can say, also one that lives for a single command. */
@@ -12,6 +12,7 @@ export const CREATE_ERRORS: ErrorCode[] = [
   'seed_too_large',
   'seed_changed',
   'home_unsuitable',
+  'backend_unavailable',
   'runtime_missing',
   'runtime_failed',
   'subids_missing',
@@ -41,6 +42,7 @@ export default operation({
       seed_path: hostPath.optional().describe('Directory copied to /workspace. Default: an empty workspace.'),
       name: workspaceName.optional(),
       labels: labels.default({}),
+      ...placement,
       ...limits,
     })
     .strict(),
@@ -53,6 +55,7 @@ export default operation({
     examples: [
       'workspace create host --seed-path . --name fix-login',
       'workspace create host --label team=core --id-only',
+      'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],
   },
 })

@@ -4,9 +4,6 @@
  * Whatever is not named fails with EPERM; clone3 fails with ENOSYS so that libc falls back to clone, whose flags can be
  * seen by a filter (clone3's lie in memory).
  */
-const EPERM = 1
-const ENOSYS = 38
-
 const words = (text: string) => text.trim().split(/\s+/)
 
 const FILES = words(`
@@ -69,50 +66,31 @@ const FAMILIES = [1, 2, 10, 16]
 const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff]
 
 const FOR_X86 = words('arch_prctl modify_ldt')
-const FOR_ARM = words('arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls')
+const FOR_ARM = words('arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls')
 
-interface Argument {
-  index: number
-  value: number
-  valueTwo?: number
-  op: 'SCMP_CMP_EQ' | 'SCMP_CMP_MASKED_EQ'
+/** A condition on one argument: its 64 bits equal a value, or share none with a mask. */
+export type Condition = { argument: number; equals: number } | { argument: number; without: number }
+
+/** Calls that are let through where any one of the conditions holds. */
+export interface ConditionalRule {
+  name: string
+  anyOf: Condition[]
 }
 
-interface Rule {
-  names: string[]
-  action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO'
-  errnoRet?: number
-  args?: Argument[]
+export interface Profile {
+  allowed: string[]
+  conditional: ConditionalRule[]
+  /** Calls that fail with ENOSYS, so that libc tries an older one. */
+  absent: string[]
 }
 
-export interface Seccomp {
-  defaultAction: 'SCMP_ACT_ERRNO'
-  defaultErrnoRet: number
-  architectures: string[]
-  syscalls: Rule[]
-}
-
-/** The profile in the form of the OCI runtime specification (`linux.seccomp`). */
-export function seccomp(arch: string = process.arch): Seccomp {
-  const arm = arch === 'arm64'
-  const allow = (names: string[], args?: Argument[]): Rule => ({
-    names,
-    action: 'SCMP_ACT_ALLOW',
-    ...(args ? { args } : {}),
-  })
-  // No socketcall: on 32-bit x86 it would carry a family that the filter cannot see; libc uses socket() there too.
-  const plain = [...FILES, ...MEMORY, ...PROCESSES, ...WAITING, ...TALKING, ...(arm ? FOR_ARM : FOR_X86)]
-  return {
-    defaultAction: 'SCMP_ACT_ERRNO',
-    defaultErrnoRet: EPERM,
-    // x32 is left out: its call numbers would double the filter for programs that do not exist.
-    architectures: arm ? ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'] : ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86'],
-    syscalls: [
-      allow(plain),
-      ...PERSONALITIES.map((value) => allow(['personality'], [{ index: 0, value, op: 'SCMP_CMP_EQ' }])),
-      ...FAMILIES.map((value) => allow(['socket'], [{ index: 0, value, op: 'SCMP_CMP_EQ' }])),
-      allow(['clone'], [{ index: 0, value: NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]),
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
-    ],
-  }
+// No socketcall: on 32-bit x86 it would carry a family that the filter cannot see; libc uses socket() there too.
+export const PROFILE: Profile = {
+  allowed: [...FILES, ...MEMORY, ...PROCESSES, ...WAITING, ...TALKING, ...FOR_X86, ...FOR_ARM],
+  conditional: [
+    { name: 'personality', anyOf: PERSONALITIES.map((equals) => ({ argument: 0, equals })) },
+    { name: 'socket', anyOf: FAMILIES.map((equals) => ({ argument: 0, equals })) },
+    { name: 'clone', anyOf: [{ argument: 0, without: NAMESPACES }] },
+  ],
+  absent: ['clone3'],
 }

@@ -1,0 +1,299 @@
+// Package layertar turns a layer, a directory in overlayfs's form, into an OCI layer tar (image-spec layer.md: `.wh.`
+// names for what is deleted, PAX records for times and attributes) and back. Both directions are streams.
+package layertar
+
+import (
+	"archive/tar"
+	"context"
+	"io"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/layer/copytree"
+	"pyro/native/layer/dirfd"
+	"pyro/native/layer/fault"
+	"pyro/native/layer/overlay"
+	"pyro/native/layer/stack"
+)
+
+const (
+	whiteoutPrefix = ".wh."
+	opaqueName     = ".wh..wh..opq"
+	// maxDepth bounds the directories that are open at the same time.
+	maxDepth = 1000
+)
+
+// PackOptions of one layer.
+type PackOptions struct {
+	// IDs are those on disk that stand for 0..Size-1 in the tar; nil where they are the same.
+	IDs *stack.Idmap
+	// Plain packs a tree that is no overlay layer: no name and no device of it means anything.
+	Plain bool
+	// Announce writes what is left out as a pipe, so that whoever unpacks with Private lists it.
+	Announce bool
+	Progress func(files int64, bytes int64)
+}
+
+type packer struct {
+	PackOptions
+	ctx    context.Context
+	tar    *tar.Writer
+	links  map[inode]*names
+	totals copytree.Totals
+	buffer []byte
+}
+
+type inode struct{ dev, ino uint64 }
+
+// names is a file with several of them, kept until the last was met.
+type names struct {
+	first string
+	left  uint64
+}
+
+// Pack writes what is in the open directory, names in order. What a tar cannot hold (sockets, devices, names that mean
+// something else in a layer) is left out and listed.
+func Pack(ctx context.Context, dir int, out io.Writer, options PackOptions) (*copytree.Totals, error) {
+	own, err := dirfd.OpenAt(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, fault.From(err, "opening", "")
+	}
+	defer unix.Close(own)
+	p := newPacker(ctx, out, options)
+	return p.end(p.directory(own, "", 0))
+}
+
+// PackEntry writes one name of a directory, which is no directory itself.
+func PackEntry(ctx context.Context, dir int, name string, out io.Writer, options PackOptions) (*copytree.Totals, error) {
+	p := newPacker(ctx, out, options)
+	return p.end(p.entry(dir, name, name, maxDepth))
+}
+
+func newPacker(ctx context.Context, out io.Writer, options PackOptions) *packer {
+	p := &packer{PackOptions: options, ctx: ctx, tar: tar.NewWriter(out), links: map[inode]*names{}, buffer: make([]byte, 128<<10)}
+	p.totals.Skipped = []copytree.Skipped{}
+	return p
+}
+
+func (p *packer) end(err error) (*copytree.Totals, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := p.tar.Close(); err != nil {
+		return nil, fault.From(err, "writing the tar", "")
+	}
+	return &p.totals, nil
+}
+
+func (p *packer) skip(path string, reason string) {
+	p.totals.SkippedCount++
+	if len(p.totals.Skipped) < copytree.MaxSkipped {
+		p.totals.Skipped = append(p.totals.Skipped, copytree.Skipped{Path: path, Reason: reason})
+	}
+}
+
+func changed(path string) error {
+	return fault.Retry("layer_changed", path, "%s changed while it was packed", path)
+}
+
+// gone tells the errors that mean that somebody removed or replaced what was listed.
+func gone(err error) bool {
+	return err == unix.ENOENT || err == unix.ELOOP || err == unix.ENOTDIR || err == unix.ENXIO
+}
+
+func (p *packer) directory(fd int, path string, depth int) error {
+	if err := p.ctx.Err(); err != nil {
+		return fault.From(err, "", "")
+	}
+	if depth > maxDepth {
+		return fault.New("too_deep", path, "directories are nested more than %d deep", maxDepth)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fault.From(err, "looking at", path)
+	}
+	header := p.header(&st, tar.TypeDir, path+"/")
+	if path == "" {
+		header.Name = "./"
+	} else {
+		p.totals.Dirs++
+	}
+	if err := p.attributes(fd, path, header); err != nil {
+		return err
+	}
+	if err := p.write(header, path); err != nil {
+		return err
+	}
+	if !p.Plain && overlay.IsOpaque(fd) {
+		if err := p.mark(copytree.Join(path, opaqueName)); err != nil {
+			return err
+		}
+	}
+	entries, err := dirfd.List(fd)
+	if err != nil {
+		return fault.From(err, "reading", path)
+	}
+	sort.Slice(entries, func(i, j int) bool { return entries[i].Name < entries[j].Name })
+	for _, entry := range entries {
+		if err := p.entry(fd, entry.Name, copytree.Join(path, entry.Name), depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark is an empty file whose name alone means something.
+func (p *packer) mark(path string) error {
+	return p.write(&tar.Header{Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: path}, path)
+}
+
+func (p *packer) write(header *tar.Header, path string) error {
+	if err := p.tar.WriteHeader(header); err != nil {
+		return fault.From(err, "packing", path)
+	}
+	return nil
+}
+
+func (p *packer) entry(dir int, name string, path string, depth int) error {
+	st, err := dirfd.Stat(dir, name)
+	if gone(err) {
+		return changed(path)
+	}
+	if err != nil {
+		return fault.From(err, "looking at", path)
+	}
+	if !p.Plain && overlay.IsWhiteout(dir, name, &st) {
+		return p.mark(strings.TrimSuffix(path, name) + whiteoutPrefix + name)
+	}
+	if !p.Plain && strings.HasPrefix(name, whiteoutPrefix) {
+		p.skip(path, "name means a deletion in a layer")
+		return nil
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		child, err := dirfd.ChildDir(dir, name)
+		if gone(err) {
+			return changed(path)
+		}
+		if err != nil {
+			return fault.From(err, "opening", path)
+		}
+		defer unix.Close(child)
+		return p.directory(child, path, depth+1)
+	case unix.S_IFREG:
+		return p.file(dir, name, path)
+	case unix.S_IFLNK, unix.S_IFIFO:
+		return p.small(dir, name, path, &st)
+	}
+	p.skip(path, "special")
+	if p.Announce {
+		return p.write(p.header(&st, tar.TypeFifo, path), path)
+	}
+	return nil
+}
+
+// small is a link or a pipe: a header is all of it.
+func (p *packer) small(dir int, name string, path string, st *unix.Stat_t) error {
+	if done, err := p.again(path, st); done || err != nil {
+		return err
+	}
+	header := p.header(st, tar.TypeFifo, path)
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		target, err := dirfd.ReadLink(dir, name)
+		if err != nil {
+			return changed(path)
+		}
+		header.Typeflag, header.Linkname = tar.TypeSymlink, target
+		p.totals.Links++
+	} else {
+		p.totals.Files++
+	}
+	return p.write(header, path)
+}
+
+// again writes a further name of a file as a link to the first one.
+func (p *packer) again(path string, st *unix.Stat_t) (bool, error) {
+	if st.Nlink < 2 {
+		return false, nil
+	}
+	id := inode{uint64(st.Dev), st.Ino}
+	known := p.links[id]
+	if known == nil {
+		p.links[id] = &names{first: path, left: uint64(st.Nlink) - 1}
+		return false, nil
+	}
+	if known.left--; known.left == 0 {
+		delete(p.links, id)
+	}
+	header := p.header(st, tar.TypeLink, path)
+	header.Linkname = known.first
+	p.totals.Files++
+	return true, p.write(header, path)
+}
+
+func (p *packer) file(dir int, name string, path string) error {
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(dir, name, flags, 0) })
+	if gone(err) {
+		return changed(path)
+	}
+	if err != nil {
+		return fault.From(err, "opening", path)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fault.From(err, "looking at", path)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return changed(path)
+	}
+	if done, err := p.again(path, &st); done || err != nil {
+		return err
+	}
+	header := p.header(&st, tar.TypeReg, path)
+	header.Size = st.Size
+	if err := p.attributes(fd, path, header); err != nil {
+		return err
+	}
+	if err := p.write(header, path); err != nil {
+		return err
+	}
+	return p.content(fd, path, &st)
+}
+
+// content writes exactly as many bytes as the header has promised.
+func (p *packer) content(fd int, path string, st *unix.Stat_t) error {
+	for left := st.Size; left > 0; {
+		if err := p.ctx.Err(); err != nil {
+			return fault.From(err, "", "")
+		}
+		part := p.buffer[:min(left, int64(len(p.buffer)))]
+		n, err := dirfd.Retry(func() (int, error) { return unix.Read(fd, part) })
+		if err != nil {
+			return fault.From(err, "reading", path)
+		}
+		if n == 0 {
+			return changed(path)
+		}
+		if _, err := p.tar.Write(part[:n]); err != nil {
+			return fault.From(err, "packing", path)
+		}
+		left -= int64(n)
+		p.totals.Bytes += int64(n)
+		if p.Progress != nil {
+			p.Progress(p.totals.Files, p.totals.Bytes)
+		}
+	}
+	var after unix.Stat_t
+	if err := unix.Fstat(fd, &after); err != nil {
+		return fault.From(err, "looking at", path)
+	}
+	if after.Size != st.Size || after.Mtim != st.Mtim {
+		return changed(path)
+	}
+	p.totals.Files++
+	return nil
+}

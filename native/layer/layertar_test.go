@@ -1,0 +1,311 @@
+package layer_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/layer/layertar"
+	"pyro/native/layer/newtree"
+	"pyro/native/layer/stack"
+)
+
+// picture describes a tree completely: everything that has to survive a move, with owners as ids would have them.
+func picture(t *testing.T, root string, base uint32) string {
+	t.Helper()
+	groups := map[string]string{}
+	var lines []string
+	must(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		must(t, err)
+		rel, _ := filepath.Rel(root, path)
+		var st unix.Stat_t
+		must(t, unix.Lstat(path, &st))
+		if st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 {
+			lines = append(lines, fmt.Sprintf("%q deleted", rel)) // Nobody sees whose a whiteout is.
+			return nil
+		}
+		line := fmt.Sprintf("%q %o %d:%d %d.%09d %d", rel, st.Mode, st.Uid-base, st.Gid-base, st.Mtim.Sec, st.Mtim.Nsec, st.Rdev)
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFREG:
+			data, err := os.ReadFile(path)
+			must(t, err)
+			line += fmt.Sprintf(" %d %x", st.Size, sha256.Sum256(data))
+		case unix.S_IFLNK:
+			target, _ := os.Readlink(path)
+			line += " -> " + target
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
+			id := fmt.Sprintf("%d", st.Ino)
+			if groups[id] == "" {
+				groups[id] = rel
+			}
+			line += " = " + groups[id]
+		}
+		names := make([]byte, 4096)
+		n, err := unix.Llistxattr(path, names)
+		must(t, err)
+		attributes := strings.Split(strings.Trim(string(names[:n]), "\x00"), "\x00")
+		sort.Strings(attributes)
+		for _, name := range attributes {
+			value := make([]byte, 4096)
+			if n, err := unix.Lgetxattr(path, name, value); err == nil && !strings.HasPrefix(name, "trusted.") {
+				line += fmt.Sprintf(" %s=%x", name, value[:n])
+			}
+		}
+		lines = append(lines, line)
+		return nil
+	}))
+	return strings.Join(lines, "\n")
+}
+
+// awkward fills a directory with everything a layer can hold.
+func awkward(t *testing.T, root string, base uint32) {
+	t.Helper()
+	write(t, root+"/plain", "plain")
+	write(t, root+"/dir/deep/file", strings.Repeat("x", 300_000))
+	write(t, root+"/empty", "")
+	write(t, root+"/name with\nnewline \xff\xfe \u00e9", "special")
+	write(t, root+"/-rf", "dash")
+	write(t, root+"/"+strings.Repeat("long", 60), "long")
+	write(t, root+"/"+strings.Repeat(strings.Repeat("d", 200)+"/", 3)+"far", "far")
+	must(t, os.Link(root+"/plain", root+"/dir/second"))
+	must(t, os.Link(root+"/plain", root+"/zz"))
+	must(t, os.Symlink("../outside/"+strings.Repeat("t", 200), root+"/link"))
+	must(t, os.Symlink("/etc/passwd", root+"/dir/absolute"))
+	must(t, unix.Mkfifo(root+"/fifo", 0o640))
+	must(t, unix.Mknod(root+"/dir/gone", unix.S_IFCHR, 0))
+	must(t, os.MkdirAll(root+"/anew/inner", 0o755))
+	must(t, unix.Setxattr(root+"/anew", "user.overlay.opaque", []byte("y"), 0))
+	must(t, unix.Setxattr(root+"/plain", "user.note", []byte("v\x00\n="), 0))
+	must(t, unix.Setxattr(root+"/dir", "user.empty", nil, 0))
+	file, err := os.Create(root + "/sparse")
+	must(t, err)
+	_, err = file.WriteAt([]byte("end"), 9<<20)
+	must(t, err)
+	must(t, file.Close())
+	must(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		must(t, err)
+		return os.Lchown(path, int(base), int(base))
+	}))
+	must(t, os.Lchown(root+"/plain", int(base)+1000, int(base)+65534))
+	must(t, os.Lchown(root+"/link", int(base)+7, int(base)+8))
+	must(t, os.Chmod(root+"/plain", 0o640))
+	must(t, unix.Chmod(root+"/empty", 0o6755))
+	must(t, os.Chmod(root+"/dir/deep", 0o500))
+	must(t, unix.Setxattr(root+"/-rf", "security.capability", capability(base), 0))
+	must(t, unix.Setxattr(root+"/dir", "system.posix_acl_default", accessList(base+5), 0))
+	must(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		must(t, err)
+		stamp := unix.Timespec{Sec: 1_600_000_000 + int64(len(path)), Nsec: 123_456_789}
+		return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{stamp, stamp}, unix.AT_SYMLINK_NOFOLLOW)
+	}))
+}
+
+// capability is cap_net_bind_service, given by the root of a namespace.
+func capability(root uint32) []byte {
+	value := []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	if root != 0 {
+		value[3] = 3
+		value = append(value, byte(root), byte(root>>8), byte(root>>16), byte(root>>24))
+	}
+	return value
+}
+
+func accessList(user uint32) []byte {
+	value := []byte{2, 0, 0, 0}
+	for _, entry := range []struct {
+		tag, perm byte
+		id        uint32
+	}{{1, 7, 1<<32 - 1}, {2, 6, user}, {4, 5, 1<<32 - 1}, {16, 7, 1<<32 - 1}, {32, 5, 1<<32 - 1}} {
+		value = append(value, entry.tag, 0, entry.perm, 0, byte(entry.id), byte(entry.id>>8), byte(entry.id>>16), byte(entry.id>>24))
+	}
+	return value
+}
+
+func pack(t *testing.T, dir string, options layertar.PackOptions) []byte {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	var out bytes.Buffer
+	totals, err := layertar.Pack(background, fd, &out, options)
+	must(t, err)
+	if totals.SkippedCount != 0 {
+		t.Fatalf("%+v", totals)
+	}
+	return out.Bytes()
+}
+
+func unpack(data []byte, dest string, options layertar.UnpackOptions) error {
+	if options.MaxEntries == 0 {
+		options.MaxEntries, options.MaxBytes = 10_000, 1<<30
+	}
+	return newtree.Build(dest, func(fd int) error {
+		_, err := layertar.Unpack(background, bytes.NewReader(data), fd, options)
+		return err
+	})
+}
+
+// A layer that is packed from one range of ids and unpacked into another is the same layer, and packs to the same bytes.
+func TestLayerMoves(t *testing.T) {
+	onEach(t, func(t *testing.T, dir string) {
+		const other = 3_000_000
+		awkward(t, dir+"/layer", base)
+		want := picture(t, dir+"/layer", base)
+		first := pack(t, dir+"/layer", layertar.PackOptions{IDs: &stack.Idmap{Base: base, Size: 65536}})
+		must(t, unpack(first, dir+"/moved", layertar.UnpackOptions{IDs: &stack.Idmap{Base: other, Size: 65536}}))
+		got := strings.NewReplacer(fmt.Sprintf("%x", capability(other)), fmt.Sprintf("%x", capability(base)),
+			fmt.Sprintf("%x", accessList(other+5)), fmt.Sprintf("%x", accessList(base+5))).Replace(picture(t, dir+"/moved", other))
+		if got != want {
+			t.Fatalf("the moved layer differs:\n%s\n---\n%s", want, got)
+		}
+		must(t, unpack(first, dir+"/sealed", layertar.UnpackOptions{}))
+		second := pack(t, dir+"/sealed", layertar.PackOptions{})
+		if !bytes.Equal(first, second) {
+			t.Fatal("the same layer packs to other bytes")
+		}
+		var st unix.Stat_t
+		must(t, unix.Stat(dir+"/moved/sparse", &st))
+		if st.Blocks > 64 {
+			t.Fatalf("a hole became %d blocks", st.Blocks)
+		}
+	})
+}
+
+func TestPackLists(t *testing.T) {
+	needRoot(t)
+	dir := openDir(t)
+	write(t, dir+"/layer/.wh.file", "reserved")
+	must(t, unix.Mknod(dir+"/layer/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	must(t, unix.Mknod(dir+"/layer/socket", unix.S_IFSOCK|0o666, 0))
+	fd, err := unix.Open(dir+"/layer", unix.O_RDONLY, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	totals, err := layertar.Pack(background, fd, io.Discard, layertar.PackOptions{})
+	must(t, err)
+	if totals.SkippedCount != 3 || totals.Skipped[0].Path != ".wh.file" || totals.Skipped[1].Reason != "special" {
+		t.Fatalf("%+v", totals)
+	}
+	totals, err = layertar.Pack(background, fd, io.Discard, layertar.PackOptions{Plain: true})
+	must(t, err)
+	if totals.SkippedCount != 2 || totals.Files != 1 {
+		t.Fatalf("%+v", totals)
+	}
+}
+
+type entry struct {
+	kind       byte
+	name, link string
+	content    string
+}
+
+func makeTar(t *testing.T, entries ...entry) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	writer := tar.NewWriter(&out)
+	for _, one := range entries {
+		kind := one.kind
+		if kind == 0 {
+			kind = tar.TypeReg
+		}
+		header := &tar.Header{Format: tar.FormatPAX, Typeflag: kind, Name: one.name, Linkname: one.link, Mode: 0o755, Size: int64(len(one.content)), ModTime: time.Unix(1, 0)}
+		must(t, writer.WriteHeader(header))
+		_, err := writer.Write([]byte(one.content))
+		must(t, err)
+	}
+	must(t, writer.Close())
+	return out.Bytes()
+}
+
+func TestUnpackHostile(t *testing.T) {
+	needRoot(t)
+	dir := openDir(t)
+	write(t, dir+"/victim", "safe")
+	long := strings.Repeat("a/", 1200)
+	for name, one := range map[string][]entry{
+		"up":               {{name: "../victim"}},
+		"up inside":        {{name: "a/../../victim"}},
+		"absolute":         {{name: "/tmp/x"}},
+		"through a link":   {{kind: tar.TypeSymlink, name: "a", link: ".."}, {name: "a/victim"}},
+		"through a file":   {{name: "a"}, {name: "a/b"}},
+		"deep":             {{name: long + "x"}},
+		"long name":        {{name: strings.Repeat("n", 256)}},
+		"link up":          {{kind: tar.TypeLink, name: "x", link: "../victim"}},
+		"link absolute":    {{kind: tar.TypeLink, name: "x", link: dir + "/victim"}},
+		"link by a link":   {{kind: tar.TypeSymlink, name: "a", link: ".."}, {kind: tar.TypeLink, name: "x", link: "a/victim"}},
+		"link to nothing":  {{kind: tar.TypeLink, name: "x", link: "y"}},
+		"link to a dir":    {{kind: tar.TypeDir, name: "d/"}, {kind: tar.TypeLink, name: "x", link: "d"}},
+		"link to a mark":   {{name: ".wh.gone"}, {kind: tar.TypeLink, name: "x", link: "gone"}},
+		"root as a file":   {{name: "."}},
+		"root as a link":   {{kind: tar.TypeSymlink, name: "./", link: "/"}},
+		"file over a dir":  {{kind: tar.TypeDir, name: "d/"}, {name: "d"}},
+		"mark of nothing":  {{name: ".wh."}},
+		"mark of the dir":  {{name: "a/.wh.."}},
+		"mark of the top":  {{name: ".wh..."}},
+		"mark as a dir":    {{kind: tar.TypeDir, name: ".wh.a/"}},
+		"mark on the way":  {{name: ".wh.a/b"}},
+		"mark as a link":   {{kind: tar.TypeSymlink, name: ".wh.a", link: "b"}},
+		"opaque as a link": {{kind: tar.TypeSymlink, name: ".wh..wh..opq", link: "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantCode(t, unpack(makeTar(t, one...), dir+"/new", layertar.UnpackOptions{}), "layer_invalid")
+		})
+	}
+	whole := makeTar(t, entry{name: "a", content: strings.Repeat("\x00", 4096)}, entry{name: "b", content: "b"})
+	for _, end := range []int{0, 100, 512, 512 + 4096, len(whole) - 1024, len(whole) - 512} {
+		wantCode(t, unpack(whole[:end], dir+"/new", layertar.UnpackOptions{}), "layer_invalid")
+	}
+	many := layertar.UnpackOptions{MaxEntries: 1, MaxBytes: 1 << 20}
+	wantCode(t, unpack(whole, dir+"/new", many), "layer_too_large")
+	wantCode(t, unpack(whole, dir+"/new", layertar.UnpackOptions{MaxEntries: 9, MaxBytes: 4096}), "layer_too_large")
+	wantCode(t, unpack(append(whole, make([]byte, 2<<20)...), dir+"/new", layertar.UnpackOptions{}), "layer_invalid")
+	wantCode(t, unpack(whole, dir+"/new", layertar.UnpackOptions{IDs: &stack.Idmap{Base: base, Size: 0}}), "layer_invalid")
+	wantNone(t, dir, "victim")
+	if read(t, dir+"/victim") != "safe" {
+		t.Fatal("something outside the tree was written")
+	}
+}
+
+// What a layer says about a name and about what was below it holds in whatever order it says so.
+func TestUnpackMarks(t *testing.T) {
+	needRoot(t)
+	dir := openDir(t)
+	opaque := func(path string) bool {
+		var value [2]byte
+		n, err := unix.Getxattr(path, "user.overlay.opaque", value[:])
+		return err == nil && n == 1 && value[0] == 'y'
+	}
+	must(t, unpack(makeTar(t,
+		entry{name: ".wh.a"}, entry{name: "a/file", content: "a"},
+		entry{name: "b/file", content: "b"}, entry{name: ".wh.b"},
+		entry{name: ".wh.c"}, entry{name: "c", content: "c"},
+		entry{name: "d", content: "d"}, entry{name: ".wh.d"},
+		entry{name: ".wh.e"}, entry{kind: tar.TypeDir, name: "e/"},
+		entry{name: "f/.wh..wh..opq"}, entry{name: ".wh..wh.plnk"}, entry{name: "twice", content: "1"}, entry{name: "twice", content: "2"},
+		entry{kind: tar.TypeChar, name: "null"}, entry{kind: tar.TypeLink, name: "c2", link: "./c"}, entry{name: ".wh.gone"},
+	), dir+"/new", layertar.UnpackOptions{}))
+	wantNone(t, dir+"/new", "a", "b", "c", "c2", "d", "e", "f", "gone", "twice")
+	for _, name := range []string{"a", "b", "e", "f"} {
+		if !opaque(dir + "/new/" + name) {
+			t.Errorf("%s does not hide what is below", name)
+		}
+	}
+	if read(t, dir+"/new/c")+read(t, dir+"/new/d")+read(t, dir+"/new/twice")+read(t, dir+"/new/c2") != "cd2c" {
+		t.Fatal("content")
+	}
+	var st unix.Stat_t
+	must(t, unix.Lstat(dir+"/new/gone", &st))
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
+		t.Fatalf("%+v", st)
+	}
+}

@@ -1,0 +1,131 @@
+/** Layers as overlay directories, mounted in the holder's namespace: what containers are made of. */
+import { PyroError } from '../../contract/errors.ts'
+import { type HandService, sandboxOwner } from '../../hand/index.ts'
+import type { StackMount } from '../../hand/protocol.ts'
+import {
+  type Identity,
+  identity,
+  type LayerPaths,
+  layerPaths,
+  type StagePaths,
+  stagePaths,
+} from '../stack.ts'
+import { type LayerStore, MAX_SEED, type Subject } from './store.ts'
+
+export interface DirectoryStoreOptions {
+  hand: HandService
+  home: string
+}
+
+interface Place {
+  who: Identity
+  paths: LayerPaths
+  stage: StagePaths
+}
+
+export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStore {
+  async function place({ id, slot }: Subject): Promise<Place> {
+    const info = await hand.info()
+    return {
+      who: identity(info.mode, slot, sandboxOwner(info).size),
+      paths: layerPaths(home, id),
+      stage: stagePaths(info.stage, id),
+    }
+  }
+  const lowers = ({ seeded }: Subject, { baseline }: LayerPaths) => (seeded ? [baseline] : [])
+
+  const workspaceOf = (of: Subject, { who, paths, stage }: Place): StackMount => ({
+    lowers: lowers(of, paths),
+    ...paths.workspace,
+    merged: stage.workspace,
+    idmap: who.idmap,
+    owner: who.writable,
+  })
+  async function mountWorkspace(of: Subject): Promise<void> {
+    await hand.call('mount_stack', workspaceOf(of, await place(of)))
+  }
+
+  return {
+    kind: 'directory',
+
+    /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
+    async stack(of, environment, _limits, options) {
+      const at = await place(of)
+      const { who, paths, stage } = at
+      const { lowers, binds, masked } = await environment.build(who.sealed, options)
+      const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
+      return {
+        kind: 'directory',
+        folders: [{ path: paths.spool, owner: who.writable }],
+        mounts: of.seeded ? [root] : [root, workspaceOf(of, at)],
+        root: stage.root,
+        workspace: of.seeded ? null : stage.workspace,
+        binds,
+        masked,
+        spool: paths.spool,
+        ids: who.inside,
+      }
+    },
+
+    async seed(of, source, options) {
+      const { who, paths } = await place(of)
+      const args = { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED }
+      return hand.call('seed', args, options)
+    },
+
+    async seal(of) {
+      if (of.seeded) await mountWorkspace(of)
+    },
+
+    async attach(of, sandbox) {
+      if (!of.seeded) return
+      const { stage } = await place(of)
+      await sandbox.attach?.(stage.workspace, '/workspace')
+    },
+
+    /**
+     * A holder that was lost took its mounts along, while the sandbox keeps its own of the same layers. The kernel would
+     * let both write to one upper layer, so the sandbox has to end before the layers are mounted again.
+     */
+    async open(of, sandbox) {
+      if (sandbox !== null) {
+        if (sandbox.holder === (await hand.holderId())) return
+        await sandbox.end()
+      }
+      try {
+        await mountWorkspace(of)
+      } catch (error) {
+        const cause = error instanceof PyroError ? (error.cause as { code?: string } | undefined) : undefined
+        if (cause?.code !== 'already_mounted') throw error
+      }
+    },
+
+    async scan(of, limit) {
+      const { paths } = await place(of)
+      return hand.call('changes', { lowers: lowers(of, paths), upper: paths.workspace.upper, limit })
+    },
+
+    async read(of, { signal, ...what }) {
+      const { stage } = await place(of)
+      // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
+      const owner = { uid: 0, gid: 0 }
+      return hand.call('export', { root: stage.workspace, ...what, owner }, signal ? { signal } : {})
+    },
+
+    async usage(of) {
+      const { paths } = await place(of)
+      const bytes = async (path: string) => (await hand.call('usage', { path })).bytes
+      const [baseline, ...written] = await Promise.all([
+        of.seeded ? bytes(paths.baseline) : 0,
+        ...[paths.root.upper, paths.workspace.upper, paths.spool].map(bytes),
+      ])
+      return { baseline, written: written.reduce((sum, one) => sum + one, 0) }
+    },
+
+    async drop(of) {
+      const { paths, stage } = await place(of)
+      await hand.call('remove', { path: stage.dir })
+      await hand.call('remove', { path: paths.dir })
+    },
+  }
+}

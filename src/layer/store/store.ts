@@ -1,0 +1,88 @@
+/**
+ * A layer store keeps what a workspace is made of: the sealed layers of its environment and of its baseline, and the
+ * writable layers above them. There are two, which mean the same: `directory`, overlay directories that this machine
+ * mounts, and `disk`, images that a machine mounts itself. The engine asks the store that goes with a workspace's
+ * backend and never which one it is:
+ *
+ *   creating   stack, backend.start   beside   seed, seal   and then attach
+ *   later      open, then scan, read, pack, usage
+ *   at the end drop
+ */
+import type { SandboxSpec } from '../../backend/backend.ts'
+import type { BuildOptions, Environment } from '../../environment/environment.ts'
+import type { CallOptions, HandOperations } from '../../hand/protocol.ts'
+
+/** A workspace, as far as a store needs to know it. */
+export interface Subject {
+  id: string
+  /** Number of its range of ids. */
+  slot: number
+  /** Whether it has a baseline. */
+  seeded: boolean
+}
+
+export type Seeded = HandOperations['seed'][1]
+export type Changes = HandOperations['changes'][1]
+export type Taken = HandOperations['export'][1]
+
+/** A sandbox that runs already, as far as it takes to give it its /workspace. */
+export interface Running {
+  /** Puts a mounted tree of this machine at a path inside; absent where the guest mounts by itself. */
+  attach: ((source: string, target: string) => Promise<void>) | undefined
+}
+
+/** A sandbox that is recorded as running. */
+export interface Recorded {
+  /** The holder whose mounts it was made from. */
+  holder: string | undefined
+  /** Ends it. */
+  end: () => Promise<void>
+}
+
+export interface ReadOptions {
+  /** Below /workspace, relative and clean; '.' is all of it. */
+  path: string
+  /** Where it goes on this machine. */
+  output: string
+  overwrite: boolean
+  signal?: AbortSignal
+}
+
+/** Bytes taken on this machine's disk. */
+export interface Usage {
+  baseline: number
+  /** What was written inside: /workspace, the root, and spools. */
+  written: number
+}
+
+export interface LayerStore {
+  kind: SandboxSpec['medium']['kind']
+  /**
+   * Empty writable layers over an environment; `disk_mib` bounds what may be written, null does not. The answer is what a
+   * backend is given to start from.
+   */
+  stack: (
+    of: Subject,
+    environment: Environment,
+    limits: { disk_mib: number | null },
+    options: BuildOptions,
+  ) => Promise<SandboxSpec['medium']>
+  /** Copies a directory of this machine: the baseline to be. On failure nothing of it is left. */
+  seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>
+  /** Makes a /workspace of the baseline, where there is one, and a writable layer. */
+  seal: (of: Subject) => Promise<void>
+  /** Gives a running sandbox its /workspace; after stack and seal. */
+  attach: (of: Subject, sandbox: Running) => Promise<void>
+  /** Afterwards the files can be read. A sandbox whose mounts were lost is ended first; null where none runs. */
+  open: (of: Subject, sandbox: Recorded | null) => Promise<void>
+  /** What changed under /workspace since the seed; costs the changes, not the tree. */
+  scan: (of: Subject, limit: number) => Promise<Changes>
+  /** Takes a file or a tree out, whole or not at all; after open. */
+  read: (of: Subject, options: ReadOptions) => Promise<Taken>
+  usage: (of: Subject) => Promise<Usage>
+  /** Removes everything of it, mounted or not. Repeatable. */
+  drop: (of: Subject) => Promise<void>
+}
+
+/** Bounds of a seed. */
+export const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
