@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto'
 import { accessSync, constants, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sandboxOwner } from '../hand/index.ts'
-import type { Hand, HandProgress, Idmap, Owner } from '../hand/protocol.ts'
+import type { Hand, Idmap, Owner } from '../hand/protocol.ts'
 import { DEBIAN_ARCH, debianSources, proxyVariables, transportSettings } from './apt.ts'
-import { type BuildOptions, COMMON_FILES, type Environment } from './environment.ts'
+import { type BuildOptions, COMMON_FILES, type Environment, toHand } from './environment.ts'
 
 export interface DebianDefinition {
   name: string
@@ -143,15 +143,6 @@ export function debianEnvironment(definition: DebianDefinition, { hand, cache }:
 async function idsOf(hand: Hand, owner: Owner): Promise<Idmap | null> {
   if (owner.uid === 0) return null
   return { base: owner.uid, size: sandboxOwner(await hand('hello', {})).size }
-}
-
-export function toHand({ signal, progress }: BuildOptions, about: string) {
-  return {
-    ...(signal === undefined ? {} : { signal }),
-    onProgress: ({ text }: HandProgress) => {
-      if (text !== undefined) progress?.(`${about}: ${text}`)
-    },
-  }
 }
 
 function whyNot(): string | null {

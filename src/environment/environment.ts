@@ -1,4 +1,4 @@
-import type { Owner } from '../hand/protocol.ts'
+import type { HandProgress, Owner } from '../hand/protocol.ts'
 
 /** A root file system, ready to be stacked. */
 export interface BuiltEnvironment {
@@ -44,4 +44,14 @@ export interface Environment {
 export const COMMON_FILES = {
   'etc/hosts': '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n',
   'etc/resolv.conf': '# A workspace has no network device.\n',
+}
+
+/** The same options as a call of the hand takes them. */
+export function toHand({ signal, progress }: BuildOptions, about: string) {
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    onProgress: ({ text }: HandProgress) => {
+      if (text !== undefined) progress?.(`${about}: ${text}`)
+    },
+  }
 }

@@ -18,8 +18,7 @@ import { z } from 'zod'
 import { PyroError } from '../contract/errors.ts'
 import type { Hand } from '../hand/protocol.ts'
 import { candidate, DEBIAN_ARCH, proxyVariables } from './apt.ts'
-import { toHand } from './debian.ts'
-import type { BuildOptions } from './environment.ts'
+import { type BuildOptions, toHand } from './environment.ts'
 
 /** Read in this order by the guest; the second and third only where it is told to. */
 const LISTS = [
