@@ -91,6 +91,7 @@ func TestUserSide(t *testing.T) {
 	life(t, os.Getenv(binaryVariable), home)
 	unreadable(t, os.Getenv(binaryVariable), home)
 	machines(t, startHolder(t, os.Getenv(binaryVariable), home+"/machines"))
+	layers(t, startHolder(t, os.Getenv(binaryVariable), home+"/layers"), home+"/kept")
 }
 
 // unreadable entries, which only an ordinary user meets, are left out and listed.

@@ -30,4 +30,6 @@ export interface Environment {
   describe: (owner: Owner) => EnvironmentDescription
   /** Builds what is missing, once; two at a time make one. */
   build: (owner: Owner) => Promise<BuiltEnvironment>
+  /** The same as an erofs image, for machines; absent where it cannot be one. */
+  image?: (owner: Owner) => Promise<string>
 }
