@@ -92,6 +92,7 @@ func TestUserSide(t *testing.T) {
 	unreadable(t, os.Getenv(binaryVariable), home)
 	jailed(t, os.Getenv(binaryVariable), home, 1)
 	machines(t, startHolder(t, os.Getenv(binaryVariable), home+"/machines"))
+	layers(t, startHolder(t, os.Getenv(binaryVariable), home+"/layers"), home+"/kept")
 }
 
 // unreadable entries, which only an ordinary user meets, are left out and listed.

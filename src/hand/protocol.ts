@@ -87,6 +87,16 @@ interface Entries {
 interface Made {
   made: boolean
 }
+export interface LayerTar {
+  files: number
+  dirs: number
+  links: number
+  bytes: number
+  skipped_count: number
+  skipped: Skipped[]
+  /** "sha256:" and hex digits: OCI's diff id. */
+  digest: string
+}
 interface RuntimeRef {
   runtime: string
   runtime_root: string
@@ -169,6 +179,35 @@ export interface HandOperations {
     { root: string; path: string; output: string; overwrite: boolean; owner: Owner },
     { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
   ]
+  /** An export of a tar that whoever listens on the socket pours in; `path` is what was asked for on the other side. */
+  export_stream: [
+    {
+      socket: string
+      path: string
+      output: string
+      overwrite: boolean
+      owner: Owner
+      max_entries: number
+      max_bytes: number
+    },
+    { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
+  ]
+  /** A layer directory as an OCI layer tar; `ids` are those on disk that the tar calls 0 and up. */
+  pack: [{ source: string; dest: string; ids: Idmap | null }, LayerTar]
+  unpack: [
+    { source: string; dest: string; ids: Idmap | null; max_entries: number; max_bytes: number },
+    LayerTar,
+  ]
+  /** A sparse ext4 with the folders that a machine's stacks lie in. */
+  image_create: [{ output: string; size_mib: number; owner: Owner }, { ms: number; bytes: number }]
+  /** A hole of that many bytes, for an image that arrives later. */
+  image_placeholder: [{ output: string; size: number; owner: Owner }, Record<string, never>]
+  /** A directory as erofs; with `keep_size` into a placeholder, which a machine may have open. */
+  image_seal: [
+    { source: string; output: string; ids: Idmap | null; keep_size: boolean; owner: Owner },
+    { ms: number; bytes: number },
+  ]
+  image_usage: [{ path: string }, { allocated: number; length: number }]
   remove: [{ path: string }, Record<string, never>]
   usage: [{ path: string }, { bytes: number; entries: number }]
   /** A read-only image of a directory; with `ids`, those on disk stand for 0 and up in it. */

@@ -1,7 +1,9 @@
 /** Layers as overlay directories, mounted in the holder's namespace: what containers are made of. */
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
-import type { StackMount } from '../../hand/protocol.ts'
+import type { Idmap, StackMount } from '../../hand/protocol.ts'
 import {
   type Identity,
   identity,
@@ -10,7 +12,7 @@ import {
   type StagePaths,
   stagePaths,
 } from '../stack.ts'
-import { type LayerStore, MAX_SEED, type Subject } from './store.ts'
+import { type LayerName, type LayerStore, MAX_LAYER, MAX_SEED, type Subject } from './store.ts'
 
 export interface DirectoryStoreOptions {
   hand: HandService
@@ -21,6 +23,12 @@ interface Place {
   who: Identity
   paths: LayerPaths
   stage: StagePaths
+}
+
+/** A layer's directory, and the ids that own what a sandbox's root owns in it; null where those are the sandbox's. */
+function layerOf(layer: LayerName, { who, paths }: Place): [string, Idmap | null] {
+  if (layer === 'baseline') return [paths.baseline, who.sealed.uid === 0 ? null : who.inside]
+  return [paths[layer].upper, who.inside]
 }
 
 export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStore {
@@ -110,6 +118,17 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
       // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
       const owner = { uid: 0, gid: 0 }
       return hand.call('export', { root: stage.workspace, ...what, owner }, signal ? { signal } : {})
+    },
+
+    async pack(of, layer, dest, options) {
+      const [source, ids] = layerOf(layer, await place(of))
+      return hand.call('pack', { source, dest, ids }, options)
+    },
+
+    async unpack(of, layer, source, options) {
+      const [dest, ids] = layerOf(layer, await place(of))
+      mkdirSync(dirname(dest), { recursive: true, mode: 0o755 })
+      return hand.call('unpack', { source, dest, ids, ...MAX_LAYER }, options)
     },
 
     async usage(of) {

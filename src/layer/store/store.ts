@@ -5,9 +5,11 @@
  * backend and never which one it is:
  *
  *   creating   stack, backend.start   beside   seed, seal   and then attach
- *   later      open, then scan, read, pack, usage
+ *   later      open, then scan, read, usage
+ *   a move     pack from one, unpack into another before its sandbox starts
  *   at the end drop
  */
+import type { Readable } from 'node:stream'
 import type { SandboxSpec } from '../../backend/backend.ts'
 import type { BuildOptions, Environment } from '../../environment/environment.ts'
 import type { CallOptions, HandOperations } from '../../hand/protocol.ts'
@@ -24,6 +26,27 @@ export interface Subject {
 export type Seeded = HandOperations['seed'][1]
 export type Changes = HandOperations['changes'][1]
 export type Taken = HandOperations['export'][1]
+
+/** What can be moved by itself: the sealed baseline, and what was written above it and above the environment. */
+export type LayerName = 'baseline' | 'workspace' | 'root'
+
+/** An OCI layer tar: "sha256:" and hex digits, which OCI calls the layer's diff id. */
+export interface Packed {
+  digest: string
+}
+
+/** The agent of a machine, as far as its disks go. */
+export interface GuestLayers {
+  /** Mounts /workspace; a second time changes nothing. */
+  mountWorkspace: (seeded: boolean) => Promise<void>
+  changes: (limit: number) => Promise<Changes>
+  /** A tar of what lies at a path below /workspace: "./" and what is in it, or one file. */
+  tree: (path: string) => Promise<Readable>
+  /** One layer as an OCI layer tar. */
+  layer: (name: LayerName) => Promise<Readable>
+  /** Fills the empty layer that nothing is mounted over yet. */
+  putLayer: (name: LayerName, body: Readable) => Promise<void>
+}
 
 /** A sandbox that runs already, as far as it takes to give it its /workspace. */
 export interface Running {
@@ -79,6 +102,10 @@ export interface LayerStore {
   scan: (of: Subject, limit: number) => Promise<Changes>
   /** Takes a file or a tree out, whole or not at all; after open. */
   read: (of: Subject, options: ReadOptions) => Promise<Taken>
+  /** Makes an OCI layer tar of one layer, whole or not at all; of a layer that is written to, as it is meanwhile. */
+  pack: (of: Subject, layer: LayerName, dest: string, options?: CallOptions) => Promise<Packed>
+  /** Makes a layer of an OCI layer tar, which is not trusted. After stack and before the start; not there yet. */
+  unpack: (of: Subject, layer: LayerName, source: string, options?: CallOptions) => Promise<Packed>
   usage: (of: Subject) => Promise<Usage>
   /** Removes everything of it, mounted or not. Repeatable. */
   drop: (of: Subject) => Promise<void>
@@ -86,3 +113,5 @@ export interface LayerStore {
 
 /** Bounds of a seed. */
 export const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
+/** Bounds of a layer that comes as an archive. */
+export const MAX_LAYER = { max_entries: 20_000_000, max_bytes: 16 * 1024 ** 4 }

@@ -1,0 +1,175 @@
+/**
+ * Layers as images that a machine mounts itself. This machine makes images of its own trees and never reads one that a
+ * guest wrote: what is written inside is asked of a guest, the running one or, when that is gone, one that only reads.
+ */
+import { createReadStream, existsSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { DiskMedium, MachineDisk } from '../../backend/backend.ts'
+import { PyroError } from '../../contract/errors.ts'
+import { type HandService, sandboxOwner } from '../../hand/index.ts'
+import { saveBytes } from '../bytes.ts'
+import { receiveTree } from '../pour.ts'
+import { type Identity, identity, layerPaths } from '../stack.ts'
+import { type GuestLayers, type LayerStore, MAX_LAYER, MAX_SEED, type Subject } from './store.ts'
+
+export interface DiskStoreOptions {
+  hand: HandService
+  home: string
+  /** Private folder for sockets. */
+  runtimeDir: string
+  /** Lends the guest that has the workspace's disks: the running one, or one made of `inspect`'s answer meanwhile. */
+  withGuest: <T>(
+    of: Subject,
+    inspect: () => Promise<DiskMedium>,
+    use: (guest: GuestLayers) => Promise<T>,
+  ) => Promise<T>
+}
+
+/** Longer than any baseline, and no longer than every file system and device allows. */
+const PLACEHOLDER = 1024 ** 4
+const DEFAULT_DISK_MIB = 16_384
+
+interface Place {
+  who: Identity
+  dir: string
+  /** The seed's copy, until it is an image. */
+  tree: string
+  base: string
+  changes: string
+  /** A layer tar that the machine takes in before it mounts /workspace. */
+  arriving: string
+  /** Link to the environment's image, so that a later machine has the same root. */
+  env: string
+}
+
+export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOptions): LayerStore {
+  async function place({ id, slot }: Subject): Promise<Place> {
+    const info = await hand.info()
+    const { dir, baseline: tree } = layerPaths(home, id)
+    return {
+      who: identity(info.mode, slot, sandboxOwner(info).size),
+      dir,
+      tree,
+      base: join(dir, 'base.erofs'),
+      changes: join(dir, 'changes.ext4'),
+      arriving: join(dir, 'workspace.tar'),
+      env: join(dir, 'env.erofs'),
+    }
+  }
+
+  const medium = (of: Subject, at: Place, env: string, inspect: boolean): DiskMedium => {
+    const disks: MachineDisk[] = [{ name: 'env', path: env, readOnly: true }]
+    if (of.seeded) disks.push({ name: 'base', path: at.base, readOnly: true })
+    disks.push({ name: 'changes', path: at.changes, readOnly: inspect })
+    return { kind: 'disk', disks, owner: at.who.writable, inspect }
+  }
+  const lend = <T>(of: Subject, use: (guest: GuestLayers) => Promise<T>): Promise<T> => {
+    const inspect = async () => {
+      const at = await place(of)
+      return medium(of, at, readlinkSync(at.env), true)
+    }
+    return withGuest(of, inspect, use)
+  }
+  /** Ids that own a sealed tree on disk; null where they are those of the image. */
+  const shift = ({ who }: Place) => (who.sealed.uid === 0 ? null : who.inside)
+
+  return {
+    kind: 'disk',
+
+    /** The baseline's disk is there from the start, as a hole: its content comes while the machine boots. */
+    async stack(of, environment, { disk_mib }) {
+      const at = await place(of)
+      const owner = at.who.writable
+      if (environment.image === undefined)
+        throw new PyroError('not_supported', `The environment ${environment.name} has no image for machines.`)
+      const [env] = await together([
+        environment.image(at.who.sealed),
+        hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
+        of.seeded && hand.call('image_placeholder', { output: at.base, size: PLACEHOLDER, owner }),
+      ])
+      symlinkSync(env, at.env)
+      return medium(of, at, env, false)
+    },
+
+    async seed(of, source, options) {
+      const { who, tree } = await place(of)
+      const args = { source, dest: tree, owner: who.sealed, all: false, ...MAX_SEED }
+      return hand.call('seed', args, options)
+    },
+
+    async seal(of) {
+      if (!of.seeded) return
+      const at = await place(of)
+      await hand.call('image_seal', {
+        source: at.tree,
+        output: at.base,
+        ids: shift(at),
+        keep_size: true,
+        owner: at.who.writable,
+      })
+    },
+
+    async attach(of) {
+      const { tree, arriving } = await place(of)
+      const mount = async (guest: GuestLayers) => {
+        if (existsSync(arriving)) await guest.putLayer('workspace', createReadStream(arriving))
+        await guest.mountWorkspace(of.seeded)
+        rmSync(arriving, { force: true })
+      }
+      // The image has the seed; the copy goes while the machine mounts.
+      await together([lend(of, mount), of.seeded && hand.call('remove', { path: tree })])
+    },
+
+    /** The disks are the guest's, whatever became of the holder. */
+    async open() {},
+
+    scan: (of, limit) => lend(of, (guest) => guest.changes(limit)),
+
+    read: (of, { path, output, overwrite, signal }) =>
+      lend(of, async (guest) => {
+        const body = await guest.tree(path)
+        // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
+        const what = { path, output, overwrite, owner: { uid: 0, gid: 0 } }
+        return receiveTree(hand.call, runtimeDir, body, signal ? { ...what, signal } : what)
+      }),
+
+    pack: (of, layer, dest, { signal } = {}) =>
+      lend(of, async (guest) => ({ digest: await saveBytes(await guest.layer(layer), dest, signal) })),
+
+    /** What goes onto the disk itself waits for the machine: its file system is written by the machine's kernel alone. */
+    async unpack(of, layer, source, options = {}) {
+      const at = await place(of)
+      if (layer === 'baseline')
+        return hand.call('unpack', { source, dest: at.tree, ids: shift(at), ...MAX_LAYER }, options)
+      if (layer === 'workspace')
+        return { digest: await saveBytes(createReadStream(source), at.arriving, options.signal) }
+      throw new PyroError(
+        'not_supported',
+        'What was written outside /workspace cannot be put into a machine.',
+      )
+    },
+
+    async usage(of) {
+      const { base, changes } = await place(of)
+      const bytes = async (path: string) => (await hand.call('image_usage', { path })).allocated
+      const [baseline, written] = await Promise.all([of.seeded ? bytes(base) : 0, bytes(changes)])
+      return { baseline, written }
+    },
+
+    async drop(of) {
+      const { dir } = await place(of)
+      await hand.call('remove', { path: dir })
+    },
+  }
+}
+
+/** All at once; a failure is told when none of them is at work any more, so that undoing races with nothing. */
+async function together<T extends readonly unknown[]>(
+  works: readonly [...T],
+): Promise<{ [K in keyof T]: Awaited<T[K]> }> {
+  const settled = await Promise.allSettled(works)
+  for (const one of settled) if (one.status === 'rejected') throw one.reason
+  return settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) as {
+    [K in keyof T]: Awaited<T[K]>
+  }
+}
