@@ -5,9 +5,10 @@
  */
 import type { DiskMedium } from '../backend/backend.ts'
 import type { Guest } from '../channel/guest.ts'
+import { layerPaths } from '../layer/stack.ts'
 import type { Subject } from '../layer/store/store.ts'
 import type { SandboxRecord, WorkspaceRow } from '../store/workspaces.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, Lender } from './engine.ts'
 import { requireWorkspace } from './workspaces.ts'
 
 /** How long a machine that only reads outlives its last use. */
@@ -16,22 +17,10 @@ const LINGER_MS = 5_000
 export const BOOT_MS = 60_000
 const SMALL = { vcpu_count: 1, mem_mib: 256, pids_limit: 64 }
 
-export type WithGuest = <T>(
-  of: Subject,
-  inspect: () => Promise<DiskMedium>,
-  use: (guest: Guest) => Promise<T>,
-) => Promise<T>
-
 interface Reader {
   guest: Promise<Guest>
   users: number
   timer: NodeJS.Timeout | undefined
-}
-
-export interface Lender {
-  withGuest: WithGuest
-  /** Ends the machine that reads this workspace's disks, if there is one. */
-  end: (engine: Engine, id: string) => Promise<void>
 }
 
 /** The engine is asked for late: it holds the stores, which hold this. */
@@ -53,7 +42,13 @@ export function lender(engine: () => Engine): Lender {
     } finally {
       reader.users--
       if (reader.users === 0 && readers.get(row.id) === reader)
-        reader.timer = setTimeout(() => void end(engine(), row.id), LINGER_MS)
+        reader.timer = setTimeout(
+          () =>
+            void end(row.id).catch((error) =>
+              engine().log('lend.end_failed', { workspace: row.id, error: String(error) }),
+            ),
+          LINGER_MS,
+        )
     }
   }
 
@@ -67,15 +62,14 @@ export function lender(engine: () => Engine): Lender {
     return reader
   }
 
-  async function end(engine: Engine, id: string): Promise<void> {
+  async function end(id: string): Promise<void> {
     const reader = readers.get(id)
     if (reader === undefined) return
     readers.delete(id)
     clearTimeout(reader.timer)
     await reader.guest.catch(() => {})
-    engine.guests.drop(id)
-    const { backend } = engine.workspaces.placementOf(id)
-    await engine.backends.of({ backend }).stop(id, null)
+    engine().guests.drop(id)
+    await engine().backends.of(engine().workspaces.placementOf(id)).stop(id, null)
   }
 
   return { withGuest, end }
@@ -96,7 +90,7 @@ async function startReader(
   // Whatever is left of the sandbox, also of an earlier reader: two machines must not have one disk.
   await backend.stop(row.id, row.sandbox)
   const medium = await inspect()
-  const { dir } = engine.backends.layersOf(row).folder(row.id)
+  const { dir } = layerPaths(engine.home, row.id)
   const limits = { ...row.limits, ...SMALL }
   const sandbox: SandboxRecord = await backend.start({ id: row.id, hostname: row.id, dir, limits, medium })
   const guest = engine.guests.of(row.id)
