@@ -19,6 +19,8 @@ type Machine interface {
 	Identify(wire.Identity) error
 	// MountWorkspace is done once; asked again it changes nothing.
 	MountWorkspace(seeded bool) error
+	// Layers lets the host take layers out, and put one in.
+	Layers() http.Handler
 	Changes(ctx context.Context, limit int) (*changes.Result, error)
 	// Tree writes what lies at a path below /workspace as a tar; begin is called before the first byte, with what it is.
 	Tree(ctx context.Context, path string, begin func(kind string), to io.Writer) error
