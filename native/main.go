@@ -10,6 +10,7 @@ import (
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
 	"pyro/native/host/machine"
+	"pyro/native/host/tool"
 	"pyro/native/wire"
 )
 
@@ -19,6 +20,7 @@ var commands = map[string]func(args []string) int{
 	"hold":    hold.Main,
 	"hand":    hand.Main,
 	"keep":    machine.Keep,
+	"tool":    tool.Main,
 	"version": version,
 }
 
@@ -33,6 +35,6 @@ func main() {
 			os.Exit(command(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | version")
+	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | tool | version")
 	os.Exit(2)
 }

@@ -90,6 +90,7 @@ func TestUserSide(t *testing.T) {
 	must(t, os.MkdirAll(home, 0o700))
 	life(t, os.Getenv(binaryVariable), home)
 	unreadable(t, os.Getenv(binaryVariable), home)
+	jailed(t, os.Getenv(binaryVariable), home, 1)
 	machines(t, startHolder(t, os.Getenv(binaryVariable), home+"/machines"))
 	layers(t, startHolder(t, os.Getenv(binaryVariable), home+"/layers"), home+"/kept")
 }

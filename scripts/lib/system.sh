@@ -6,10 +6,28 @@ missing_packages() {
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || echo ca-certificates
   command -v git >/dev/null || echo git
   command -v npm >/dev/null || echo npm
-  # The race detector is linked by the C compiler.
   if [ "${1:-}" = --test ]; then
+    # The race detector is linked by the C compiler.
     command -v gcc >/dev/null || command -v clang >/dev/null || echo gcc libc6-dev
+    # Machines, and the environments they boot.
+    case $(uname -m) in
+      x86_64) command -v qemu-system-x86_64 >/dev/null || echo qemu-system-x86 ;;
+      aarch64) command -v qemu-system-aarch64 >/dev/null || echo qemu-system-arm ;;
+    esac
+    command -v mmdebstrap >/dev/null || echo mmdebstrap
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+    command -v mkfs.erofs >/dev/null || echo erofs-utils
+    [ -x /sbin/mkfs.ext4 ] || command -v mkfs.ext4 >/dev/null || echo e2fsprogs
   fi
+}
+
+# Environments are built from what apt's lists offer; images of containers come without any.
+package_lists() {
+  [ "${1:-}" = --test ] || return 0
+  may_install >/dev/null || return 0
+  compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null && return 0
+  say 'fetching the package lists'
+  apt_get update || say 'apt could not fetch its lists; tests that build an environment will fail'
 }
 
 # Prints the prefix with which apt-get may be run without a question; fails when there is none.
@@ -40,6 +58,7 @@ apt_install() {
 
 system_packages() {
   local missing
+  package_lists "$@"
   missing=$(missing_packages "$@" | tr '\n' ' ')
   [ -n "${missing// /}" ] || return 0
   if ! may_install >/dev/null; then

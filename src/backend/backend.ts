@@ -78,8 +78,8 @@ export interface Backend {
   find: (sandbox: SandboxRecord) => boolean
   /** Puts a mounted tree of this machine at a path inside a running sandbox; absent where the guest mounts by itself. */
   attach?: (sandbox: SandboxRecord, source: string, target: string) => Promise<void>
-  /** A byte stream to the agent inside. Errors are the stream's. */
-  connect: (id: string, use: ChannelClass) => Duplex
+  /** A byte stream to the agent inside, at its first byte. Errors are the stream's. @throws guest_unreachable */
+  connect: (id: string, use: ChannelClass) => Duplex | Promise<Duplex>
   /** Ends the sandbox, whatever its state, and removes what it had on this machine. Repeatable. */
   stop: (id: string, sandbox: SandboxRecord | null) => Promise<void>
   /** What of the asked limits can be enforced here. */

@@ -4,9 +4,10 @@
  */
 import type { Duplex } from 'node:stream'
 import type { z } from 'zod'
-import { type ErrorCode, isErrorCode, PyroError } from '../contract/errors.ts'
-import { type JobSpec, type JobStatus, jobList, jobStatus, refusal, written } from './messages.ts'
-import { type WireAnswer, type WireRequest, wire } from './wire.ts'
+import { checked, header, lied, refused } from './answers.ts'
+import { type MachineGuest, machineGuest } from './machine.ts'
+import { type JobSpec, type JobStatus, jobList, jobStatus, written } from './messages.ts'
+import { type WireRequest, wire } from './wire.ts'
 
 const MIB = 1_048_576
 /** What an answer may take beyond the time it was told to wait. */
@@ -26,8 +27,9 @@ export interface Cursors {
 }
 export type StreamName = 'stdout' | 'stderr'
 
-export interface Guest {
-  hello: () => Promise<void>
+export interface Guest extends MachineGuest {
+  /** Waits for the agent: a machine may still be booting. */
+  hello: (timeoutMs?: number) => Promise<void>
   start: (spec: JobSpec, waitMs: number, inlineBytes: number) => Promise<JobStatus>
   jobs: () => Promise<JobStatus[]>
   /** Answers when there is output beyond the cursors (null: output is no reason), when the job has ended, or after waitMs. */
@@ -42,7 +44,7 @@ export interface Guest {
 }
 
 /** A new byte stream to the agent, by what it is for. */
-export type Dial = (use: 'control' | 'bulk') => Duplex
+export type Dial = (use: 'control' | 'bulk') => Duplex | Promise<Duplex>
 
 export function guest(dial: Dial): Guest {
   const control = wire({ dial: () => dial('control'), streamWindow: 4 * MIB, connectionWindow: 16 * MIB })
@@ -64,11 +66,12 @@ export function guest(dial: Dial): Guest {
   }
 
   return {
-    async hello() {
+    ...machineGuest(ask, bulk),
+    async hello(timeoutMs = SLACK_MS) {
       const answer = await control.request({
         method: 'GET',
         path: '/v1/hello',
-        timeoutMs: SLACK_MS,
+        timeoutMs,
         maxBytes: 65_536,
       })
       if (answer.status !== 200) throw refused(answer)
@@ -125,56 +128,4 @@ export function guest(dial: Dial): Guest {
       bulk.close()
     },
   }
-}
-
-function checked<T extends z.ZodType>(schema: T, body: Buffer): z.output<T> {
-  let value: unknown
-  try {
-    value = JSON.parse(body.toString())
-  } catch {
-    throw lied('its answer is not JSON')
-  }
-  const result = schema.safeParse(value)
-  if (!result.success) throw lied('its answer has another form than the protocol')
-  return result.data
-}
-
-function header(answer: WireAnswer, name: string): number {
-  const value = Number(answer.headers[name])
-  if (!Number.isSafeInteger(value) || value < 0) throw lied(`its header ${name} is not an offset`)
-  return value
-}
-
-function refused(answer: WireAnswer): PyroError {
-  let parsed: ReturnType<typeof refusal.safeParse> | undefined
-  try {
-    parsed = refusal.safeParse(JSON.parse(answer.body.toString()))
-  } catch {
-    parsed = undefined
-  }
-  if (!parsed?.success) return lied(`it answered ${answer.status} without a reason`)
-  const { code, message } = parsed.data
-  return new GuestRefusal(isErrorCode(code) ? code : (SAID.get(code) ?? 'guest_unreachable'), message, code)
-}
-
-/** What the agent calls differently than the contract does. */
-const SAID = new Map<string, ErrorCode>([
-  ['bad_request', 'invalid_input'],
-  ['too_large', 'invalid_input'],
-  ['job_exited', 'job_ended'],
-])
-
-/** The agent answered, and the answer is no: what was asked for has not happened. */
-export class GuestRefusal extends PyroError {
-  /** The agent's own word for it. */
-  readonly reason: string
-
-  constructor(code: ErrorCode, message: string, reason: string) {
-    super(code, message)
-    this.reason = reason
-  }
-}
-
-function lied(how: string): PyroError {
-  return new PyroError('guest_unreachable', `The agent inside the sandbox is not to be believed: ${how}.`)
 }

@@ -31,6 +31,38 @@ export const jobList = z.object({ jobs: z.array(jobStatus).max(100_000) })
 export const written = z.object({ written: z.int().min(0) })
 export const refusal = z.object({ code: z.string().max(64), message: z.string().max(4096) })
 
+/** The agent did what it was asked, and has nothing to say. */
+export const done = z.object({})
+
+/** A path below /workspace: relative, and clean. */
+const below = z
+  .string()
+  .min(1)
+  .max(4096)
+  .refine(
+    (path) =>
+      !path.includes('\0') && !path.split('/').some((part) => part === '' || part === '.' || part === '..'),
+  )
+
+export const changes = z.object({
+  added: offset,
+  modified: offset,
+  deleted: offset,
+  entries: z
+    .array(
+      z.object({
+        path: below,
+        change: z.enum(['added', 'modified', 'deleted']),
+        type: z.enum(['file', 'directory', 'symlink', 'other']),
+        size: count,
+        changed_at_ms: count,
+      }),
+    )
+    .max(100_000),
+  truncated: z.boolean(),
+})
+export type Changes = z.infer<typeof changes>
+
 /** A command as the agent takes it. */
 export interface JobSpec {
   id: string

@@ -1,10 +1,19 @@
 /** Requests over one HTTP/2 connection on a byte stream; reconnects when the stream was lost. Answers are bounded. */
-import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2'
-import type { Duplex } from 'node:stream'
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2'
+import { type Duplex, PassThrough, pipeline, type Readable } from 'node:stream'
 import { PyroError } from '../contract/errors.ts'
 
+/** A new byte stream to the agent, at its first byte. */
+export type DialStream = () => Duplex | Promise<Duplex>
+
 export interface WireOptions {
-  dial: () => Duplex
+  dial: DialStream
   /** Flow-control windows in bytes: small for control, large for bulk. */
   streamWindow: number
   connectionWindow: number
@@ -24,67 +33,126 @@ export interface WireAnswer {
 }
 export interface Wire {
   request: (request: WireRequest) => Promise<WireAnswer>
+  /** An answer whose body is read as it comes; `timeoutMs` bounds the wait for its head, and each pause after it. */
+  stream: (request: Omit<WireRequest, 'maxBytes'>) => Promise<WireStream>
   close: () => void
 }
+export interface WireStream {
+  status: number
+  headers: IncomingHttpHeaders
+  /** Fails with guest_unreachable where the connection ends before the body does. */
+  body: Readable
+}
+
+type Head = IncomingHttpHeaders & { ':status'?: number | undefined }
+
+const unreachable = (reason: string) =>
+  new PyroError('guest_unreachable', `The sandbox did not answer: ${reason}.`)
 
 export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wire {
-  let session: ClientHttp2Session | undefined
+  let session: Promise<ClientHttp2Session> | undefined
 
-  function open(): ClientHttp2Session {
-    if (session !== undefined && !session.closed && !session.destroyed) return session
-    const opened = connect('http://guest', {
-      createConnection: dial,
-      settings: { initialWindowSize: streamWindow, enablePush: false, maxHeaderListSize: 16_384 },
-      maxHeaderListPairs: 64,
+  function open(): Promise<ClientHttp2Session> {
+    if (session !== undefined) return session
+    const opening = establish(() => {
+      if (session === opening) session = undefined
     })
-    opened.once('connect', () => opened.setLocalWindowSize(connectionWindow))
-    // Every request listens for its own failure; the session's is the same one.
-    opened.on('error', () => {})
-    opened.on('close', () => {
-      if (session === opened) session = undefined
-    })
-    session = opened
-    return opened
+    session = opening
+    return opening
+  }
+
+  async function establish(lost: () => void): Promise<ClientHttp2Session> {
+    try {
+      const stream = await dial()
+      const opened = connect('http://guest', {
+        createConnection: () => stream,
+        settings: { initialWindowSize: streamWindow, enablePush: false, maxHeaderListSize: 16_384 },
+        maxHeaderListPairs: 64,
+      })
+      opened.once('connect', () => opened.setLocalWindowSize(connectionWindow))
+      // Every request listens for its own failure; the session's is the same one.
+      opened.on('error', () => {})
+      // A session that says goodbye takes no more requests.
+      opened.on('goaway', lost)
+      opened.on('close', lost)
+      return opened
+    } catch (error) {
+      lost()
+      throw error
+    }
+  }
+
+  async function begin({ method, path, body }: Pick<WireRequest, 'method' | 'path' | 'body'>) {
+    const opened = await open()
+    if (opened.closed || opened.destroyed) throw unreachable('the connection closed')
+    const stream = opened.request({ ':method': method, ':path': path, 'content-type': 'application/json' })
+    stream.end(body)
+    return stream
   }
 
   return {
-    request({ method, path, body, timeoutMs, maxBytes }) {
+    request({ timeoutMs, maxBytes, ...request }) {
       return new Promise((resolve, reject) => {
-        const stream = open().request({
-          ':method': method,
-          ':path': path,
-          'content-type': 'application/json',
-        })
-        const parts: Buffer[] = []
-        let size = 0
-        let headers: IncomingHttpHeaders & { ':status'?: number | undefined } = {}
-        const fail = (reason: string) => {
+        let cancel = () => {}
+        let over = false
+        const fail = (error: unknown) => {
+          over = true
           clearTimeout(timer)
-          stream.close(constants.NGHTTP2_CANCEL)
-          reject(new PyroError('guest_unreachable', `The sandbox did not answer: ${reason}.`))
+          cancel()
+          reject(error)
         }
-        const timer = setTimeout(() => fail(`nothing within ${timeoutMs} ms`), timeoutMs)
-        stream.on('response', (received) => {
-          headers = received
-        })
-        stream.on('data', (part: Buffer) => {
-          size += part.length
-          if (size > maxBytes) fail('its answer is too long')
-          else parts.push(part)
-        })
-        stream.on('error', (error) => fail(error.message))
-        stream.on('close', () => {
-          clearTimeout(timer)
-          const status = headers[':status']
-          if (status === undefined || !stream.readableEnded) fail('the connection closed')
-          else resolve({ status, headers, body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) })
-        })
-        stream.end(body)
+        const timer = setTimeout(() => fail(unreachable(`nothing within ${timeoutMs} ms`)), timeoutMs)
+        begin(request).then((stream) => {
+          cancel = () => stream.close(constants.NGHTTP2_CANCEL)
+          if (over) return cancel()
+          const parts: Buffer[] = []
+          let size = 0
+          let headers: Head = {}
+          stream.on('response', (received) => {
+            headers = received
+          })
+          stream.on('data', (part: Buffer) => {
+            size += part.length
+            if (size > maxBytes) fail(unreachable('its answer is too long'))
+            else parts.push(part)
+          })
+          stream.on('error', (error) => fail(unreachable(error.message)))
+          stream.on('close', () => {
+            clearTimeout(timer)
+            const status = headers[':status']
+            if (status === undefined || !stream.readableEnded) fail(unreachable('the connection closed'))
+            else resolve({ status, headers, body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) })
+          })
+        }, fail)
+      })
+    },
+    async stream({ timeoutMs, ...request }) {
+      const stream = await begin(request)
+      const stalled = () => stream.destroy(unreachable(`nothing within ${timeoutMs} ms`))
+      stream.setTimeout(timeoutMs, stalled)
+      return new Promise((resolve, reject) => {
+        stream.once('response', (headers: Head) =>
+          resolve({ status: headers[':status'] ?? 0, headers, body: whole(stream) }),
+        )
+        stream.once('error', reject)
+        stream.once('close', () => reject(unreachable('the connection closed')))
       })
     },
     close() {
-      session?.destroy()
+      session?.then(
+        (opened) => opened.destroy(),
+        () => {},
+      )
       session = undefined
     },
   }
+}
+
+/** A reset is an end like any other to a stream of HTTP/2; to whoever reads the body it is a failure. */
+function whole(stream: ClientHttp2Stream): Readable {
+  const body = new PassThrough({ highWaterMark: 1_048_576 })
+  pipeline(stream, body, () => {
+    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) body.destroy(unreachable('the connection closed'))
+  })
+  return body
 }

@@ -82,6 +82,12 @@ export const ERRORS = {
     meaning: 'This user has no subordinate ids, or newuidmap is not installed.',
   },
   userns_denied: { ...unavailable, meaning: 'This machine does not let this user create a user namespace.' },
+  package_missing: { ...unavailable, meaning: "This machine's package lists do not offer what this needs." },
+  build_failed: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'A part of an environment could not be downloaded or built; what had begun was undone.',
+  },
   native_missing: { ...unavailable, meaning: 'The native binary is missing or does not match.' },
   disk_full: { ...unavailable, exit: 7, http: 507, meaning: 'The disk is full; what had begun was undone.' },
   guest_unreachable: { ...unavailable, retryable: true, meaning: 'The sandbox does not answer.' },

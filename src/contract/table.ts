@@ -4,6 +4,7 @@ import demo from './operations/demo.ts'
 import doctor from './operations/doctor.ts'
 import env_inspect from './operations/env_inspect.ts'
 import env_list from './operations/env_list.ts'
+import prepare from './operations/prepare.ts'
 import run from './operations/run.ts'
 import workspace_create from './operations/workspace_create.ts'
 import workspace_delete from './operations/workspace_delete.ts'
@@ -23,6 +24,7 @@ import type { z } from 'zod'
 export const OPERATIONS = {
   env_list,
   env_inspect,
+  prepare,
   run,
   workspace_create,
   workspace_list,

@@ -58,7 +58,8 @@ export async function createWorkspace(
           return seed
         },
         async (signal) => {
-          const medium = await layers.stack(of, environment, limits)
+          const progress = (text: string) => context.progress({ kind: 'step', text })
+          const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
           const hostname = input.name ?? row.id
           const sandbox = await backend.start({ id: row.id, hostname, dir, limits, medium })

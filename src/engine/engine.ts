@@ -3,6 +3,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { Guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { Catalogue } from '../environment/catalogue.ts'
+import type { GuestImages } from '../environment/guest.ts'
 import type { HandService } from '../hand/index.ts'
 import type { LayerStore } from '../layer/store/store.ts'
 import type { ExportTable } from '../store/exports.ts'
@@ -32,6 +33,7 @@ export interface Engine {
   backends: Backends
   guests: Guests
   environments: Catalogue
+  guestImages: GuestImages
   log: (event: string, fields?: Record<string, unknown>) => void
   /** Ends the engine after the answer under way; workspaces go on. */
   requestStop: (options: { holder: boolean }) => void

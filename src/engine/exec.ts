@@ -2,7 +2,7 @@
 import { PyroError } from '../contract/errors.ts'
 import type { ExecResult } from '../contract/fields.ts'
 import type { CheckedInputOf } from '../contract/table.ts'
-import { GuestRefusal } from '../channel/guest.ts'
+import { GuestRefusal } from '../channel/answers.ts'
 import type { JobSpec, JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
 import type { Engine } from './engine.ts'

@@ -10,6 +10,7 @@ import { doctor } from './doctor.ts'
 import { type Engine, iso } from './engine.ts'
 import { exec } from './exec.ts'
 import { exportPath } from './export.ts'
+import { prepare } from './prepare.ts'
 import { killJob, listJobs, logs, readJob, readToEnd, writeJob } from './jobs.ts'
 import { deleteLater, run } from './run.ts'
 import { updateWorkspace } from './update.ts'
@@ -43,6 +44,7 @@ export function handlers(engine: Engine): Handlers {
         environments: engine.environments.list().map((environment) => summary(environment.describe(who))),
       }
     },
+    prepare: async (input, context) => prepare(engine, input, await owner(), context),
     env_inspect: async ({ environment }) => engine.environments.require(environment).describe(await owner()),
     run: (input, context) => run(engine, input, context),
     workspace_create: async (input, context) =>

@@ -2,7 +2,7 @@
  * Knowing when a job ends, also when nobody asks: one pending question to the guest per running job. What the guest
  * answers is recorded; a guest that is gone ends the workspace's running state.
  */
-import { GuestRefusal } from '../channel/guest.ts'
+import { GuestRefusal } from '../channel/answers.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
 import type { Engine } from './engine.ts'

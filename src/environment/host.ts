@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, lstatSync, mkdirSync, readlinkSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Hand, Owner } from '../hand/protocol.ts'
-import type { Environment } from './environment.ts'
+import { COMMON_FILES, type Environment } from './environment.ts'
 
 const TREES = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
 const MASKED = ['/usr/local/etc']
@@ -30,8 +30,7 @@ const MADE = {
   'etc/passwd':
     'root:x:0:0:root:/root:/bin/sh\npyro:x:1000:1000:pyro:/home/pyro:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
   'etc/group': 'root:x:0:\ntty:x:5:\npyro:x:1000:\nnogroup:x:65534:\n',
-  'etc/hosts': '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n',
-  'etc/resolv.conf': '# A workspace has no network device.\n',
+  ...COMMON_FILES,
 }
 const FOLDERS: [string, number][] = [
   ['dev', 0o755],
@@ -69,7 +68,8 @@ export function hostEnvironment({ hand, cache }: HostEnvironmentOptions): Enviro
       const path = place(owner)
       return {
         name: 'host',
-        description: "This machine's own tools, read-only, with an empty home and nothing of its user's.",
+        description:
+          "This machine's own tools, read-only, with an empty home and nothing of its user's; for containers only.",
         backends: ['oci'],
         state: existsSync(path) ? 'ready' : 'cold',
         reason: null,

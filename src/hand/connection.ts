@@ -14,8 +14,14 @@ export interface Connection {
 interface Answer {
   id: number
   result?: unknown
-  error?: { code: string; message: string; path?: string }
+  error?: HandFault
   progress?: HandProgress
+}
+interface HandFault {
+  code: string
+  message: string
+  path?: string
+  hint?: string
 }
 interface Waiting {
   resolve: (result: unknown) => void
@@ -110,14 +116,14 @@ const HINTS: Record<string, string> = {
   disk_full: 'Free some space and try again; what had begun was undone.',
   output_exists: 'Choose another target, or ask to overwrite it.',
   output_parent_missing: 'Create the folder first.',
-  tool_missing: 'Install it: sudo apt-get install e2fsprogs erofs-utils',
+  build_failed: 'Make the call again; where a download failed, see that the archives can be reached.',
   link_leaves: 'Export what the link points to, from inside the workspace.',
   seed_overlap: 'Choose a seed directory that does not hold PYRO_HOME, and does not lie in it.',
 }
 
-function handError(error: { code: string; message: string; path?: string }): PyroError {
+function handError(error: HandFault): PyroError {
   const code = isErrorCode(error.code) ? error.code : 'io_error'
-  return new PyroError(code, error.message, { hint: HINTS[error.code], cause: error })
+  return new PyroError(code, error.message, { hint: error.hint ?? HINTS[error.code], cause: error })
 }
 
 function dial(path: string): Promise<Socket> {

@@ -72,6 +72,31 @@ export interface LayerTar {
   /** "sha256:" and hex digits: OCI's diff id. */
   digest: string
 }
+/** A machine's view of its files: a small tmpfs in the holder's mount namespace, with the files bound into it. */
+export interface Jail {
+  /** Where it is mounted; nothing may be there. */
+  dir: string
+  /** The process's root below dir; empty where it has no root of its own. */
+  root: string
+  /** Device nodes will be made below root, which only a root hand can. */
+  devices: boolean
+  /** Who must be able to open the files. */
+  owner: Owner
+  /** New folder of this machine that appears as `run` below root; what listens there is reached from outside. */
+  sockets: string
+  files: { source: string; name: string; read_only: boolean }[]
+}
+/** Entries of a tree, by paths below it. */
+interface Entries {
+  dirs: { path: string; mode: number }[]
+  links: { path: string; target: string }[]
+  files: { path: string; mode: number; content: string }[]
+  copies: { from: string; to: string }[]
+}
+/** What lies there now was made by this call, or was there. */
+interface Made {
+  made: boolean
+}
 interface RuntimeRef {
   runtime: string
   runtime_root: string
@@ -103,11 +128,7 @@ export interface HandOperations {
     {
       dest: string
       owner: Owner
-      dirs: { path: string; mode: number }[]
-      links: { path: string; target: string }[]
-      files: { path: string; mode: number; content: string }[]
-      copies: { from: string; to: string }[]
-    },
+    } & Entries,
     { files: number; bytes: number; skipped: Skipped[] },
   ]
   seed: [
@@ -146,6 +167,10 @@ export interface HandOperations {
     { pid?: number; start_time?: number; record: string; cgroup: string | null; sockets?: string[] },
     { existed: boolean },
   ]
+  /** How fast this processor's time stamp counter runs; takes 20 ms. */
+  tsc: [Record<string, never>, { khz: number }]
+  jail_make: [Jail, Record<string, never>]
+  jail_remove: [{ dir: string; sockets: string }, Record<string, never>]
   changes: [
     { lowers: string[]; upper: string; limit: number },
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },
@@ -185,6 +210,50 @@ export interface HandOperations {
   image_usage: [{ path: string }, { allocated: number; length: number }]
   remove: [{ path: string }, Record<string, never>]
   usage: [{ path: string }, { bytes: number; entries: number }]
+  /** A read-only image of a directory; with `ids`, those on disk stand for 0 and up in it. */
+  erofs: [{ source: string; output: string; ids: Idmap | null }, Made & { bytes: number; sha256: string }]
+  /** A Debian installed by mmdebstrap below `output`, as root/ with manifest.json beside it. */
+  debian_root: [
+    {
+      output: string
+      /** 0 and up inside, as ids of the holder's namespace; null: those of this machine. */
+      ids: Idmap | null
+      suite: string
+      variant: string
+      packages: string[]
+      /** Lines of a sources.list. */
+      sources: string[]
+      /** A file of apt.conf, for the build alone. */
+      settings: string
+      /** NAME=VALUE, for the build alone. */
+      env: string[]
+      /** Seconds since 1970 that everything the build itself writes is dated. */
+      epoch: number
+      /** Run by a shell at the end, with the root as $1. */
+      commands: string[]
+      extra: Entries
+      remove: string[]
+    },
+    Made & { packages: number; bytes: number },
+  ]
+  /** A kernel package, downloaded by apt and taken apart: vmlinux, modules/*.ko and their lists. */
+  guest_kernel: [
+    {
+      package: string
+      version: string
+      sha256: string
+      arch: string
+      output: string
+      lists: { file: string; modules: string[] }[]
+      env: string[]
+    },
+    Made,
+  ]
+  /** vmlinux, initramfs and manifest.json, from what `guest_kernel` made and a binary. */
+  guest_images: [
+    { kernel: string; binary: string; binary_sha256: string; output: string; manifest: string },
+    Made,
+  ]
 }
 export type HandOperation = keyof HandOperations
 export type HandProgress = { text?: string; files?: number; bytes?: number }

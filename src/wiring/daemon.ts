@@ -11,6 +11,8 @@ import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import { toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
+import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
+import { guestImages } from '../environment/guest.ts'
 import { hostEnvironment } from '../environment/host.ts'
 import type { Backends, Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
@@ -97,7 +99,11 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     hand,
     backends,
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
-    environments: catalogue([hostEnvironment({ hand: hand.call, cache })]),
+    environments: catalogue([
+      hostEnvironment({ hand: hand.call, cache }),
+      debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
+    ]),
+    guestImages: guestImages({ hand: hand.call, cache, binary }),
     log,
     requestStop,
   }

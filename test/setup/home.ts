@@ -3,8 +3,11 @@
 import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { inject } from 'vitest'
+import { resolvePaths } from '../../src/wiring/paths.ts'
 
 // Short, because socket names must stay below 104 bytes; open to pass through, because tests act as ordinary users too.
+// What takes long to build is kept from run to run; its names change with what it is made of.
+process.env['PYRO_TEST_CACHE'] ??= join(resolvePaths().cache, 'test')
 const home = mkdtempSync(join(inject('pyroTestRoot'), 'h'))
 chmodSync(home, 0o711)
 process.env['TMPDIR'] = home

@@ -52,12 +52,19 @@ export function newFolder(user?: User): string {
   return folder
 }
 
-export function engineEnv(folder: string, extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+/** The cache is shared by all tests of one user: another user's would hold what that user cannot read. */
+export function engineEnv(
+  folder: string,
+  extra: Record<string, string> = {},
+  user?: User,
+): NodeJS.ProcessEnv {
   return {
     PATH: process.env['PATH'] ?? '/usr/bin:/bin',
     HOME: folder,
     PYRO_HOME: join(folder, 'home'),
-    PYRO_CACHE: process.env['PYRO_TEST_CACHE'] ?? join(folder, 'cache'),
+    PYRO_CACHE: user
+      ? join(user.home, '.cache/pyro')
+      : (process.env['PYRO_TEST_CACHE'] ?? join(folder, 'cache')),
     XDG_RUNTIME_DIR: join(folder, 'run'),
     ...extra,
   }
@@ -75,7 +82,7 @@ export async function startEngine({
   env: extra = {},
   user,
 }: EngineOptions = {}): Promise<TestEngine> {
-  const env = engineEnv(folder, extra)
+  const env = engineEnv(folder, extra, user)
   const paths = resolvePaths(env)
   const checkout = user ? checkoutFor(user) : ROOT
   const child = spawn(process.execPath.replace(ROOT, checkout), [join(checkout, 'src/wiring/daemon.ts')], {
@@ -160,7 +167,8 @@ function ask<N extends OperationName>(
       },
     )
     sent.on('error', (error) => fail(new Lost(error.message)))
-    sent.setTimeout(120_000, () => sent.destroy(new Error('no answer in 120 s')))
+    // An environment is downloaded and built where there is none yet.
+    sent.setTimeout(400_000, () => sent.destroy(new Error('no answer in 400 s')))
     sent.end(JSON.stringify(input))
   })
 }

@@ -68,6 +68,7 @@ async function life(face: Face): Promise<Answers> {
   const labels = { face: workspace_id, 'a_b/c.D': 'kept as it is' }
   await ask('env_list')
   await ask('env_inspect', { environment: 'host' })
+  await ask('prepare', { environment: 'host' })
   await ask('doctor')
   await ask('workspace_create', {
     environment: 'host',

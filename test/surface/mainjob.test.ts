@@ -24,7 +24,7 @@ function mainJob(name: string, makeUser?: () => User): void {
       writeFileSync(join(project, 'sum.py'), 'print(sum(range(10)))\n')
       if (user) for (const path of [project, join(project, 'sum.py')]) chownSync(path, user.uid, user.gid)
       const node = process.execPath.replace(ROOT, checkout)
-      env = engineEnv(folder, { PATH: `${dirname(node)}:${process.env['PATH']}`, TMPDIR: folder })
+      env = engineEnv(folder, { PATH: `${dirname(node)}:${process.env['PATH']}`, TMPDIR: folder }, user)
     })
     afterAll(() => {
       try {

@@ -12,9 +12,11 @@ import (
 )
 
 func (a *api) hello(*http.Request) (any, *wire.Error) {
-	return wire.Hello{
-		Protocol: wire.Protocol, Build: wire.BuildID(), Pid: os.Getpid(), NowMS: time.Now().UnixMilli(), Jobs: a.jobs.Count(),
-	}, nil
+	hello := wire.Hello{Protocol: wire.Protocol, Build: wire.BuildID(), Pid: os.Getpid(), NowMS: time.Now().UnixMilli()}
+	if a.Jobs != nil {
+		hello.Jobs = a.Jobs.Count()
+	}
+	return hello, nil
 }
 
 func (a *api) create(r *http.Request) (any, *wire.Error) {
@@ -31,7 +33,7 @@ func (a *api) create(r *http.Request) (any, *wire.Error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := a.jobs.Create(spec)
+	j, err := a.Jobs.Create(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +44,14 @@ func (a *api) create(r *http.Request) (any, *wire.Error) {
 	return status, err
 }
 
-func (a *api) list(*http.Request) (any, *wire.Error) { return a.jobs.List(), nil }
+func (a *api) list(*http.Request) (any, *wire.Error) { return a.Jobs.List(), nil }
 
 func (a *api) find(r *http.Request) (*jobs.Job, *wire.Error) {
 	id := r.PathValue("id")
 	if !wire.ValidID(id) {
 		return nil, wire.Bad("this can't be the id of a job")
 	}
-	return a.jobs.Find(id)
+	return a.Jobs.Find(id)
 }
 
 func (a *api) poll(r *http.Request) (any, *wire.Error) {
@@ -79,19 +81,14 @@ func (a *api) remove(r *http.Request) (any, *wire.Error) {
 	if _, err := a.find(r); err != nil {
 		return nil, err
 	}
-	return struct{}{}, a.jobs.Remove(r.PathValue("id"))
+	return struct{}{}, a.Jobs.Remove(r.PathValue("id"))
 }
 
 // output is bytes, with their place in the stream beside them.
 func (a *api) output(w http.ResponseWriter, r *http.Request) {
-	q := parseQuery(r, "stream", "cursor", "max")
-	cursor, max := q.numberOr("cursor", math.MaxUint64, 0), q.numberOr("max", wire.MaxOutput, 1<<20)
-	stream := map[string]int{"stdout": 1, "stderr": 2}[q.values.Get("stream")] - 1
-	if stream < 0 {
-		q.err = wire.Bad("stream must be stdout or stderr")
-	}
-	if q.err != nil {
-		fail(w, q.err)
+	stream, cursor, max, err := parseOutput(r)
+	if err != nil {
+		fail(w, err)
 		return
 	}
 	j, err := a.find(r)
@@ -99,16 +96,29 @@ func (a *api) output(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	first, data, err := j.Output(stream, cursor, int(max))
+	first, data, err := j.Output(stream, cursor, max)
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	at := j.Stream(stream)
-	next := first + uint64(len(data))
+	sendOutput(w, first, data, j.Stream(stream))
+}
+
+// parseOutput reads which stream is asked for (0 stdout, 1 stderr), from where on, and how much at most.
+func parseOutput(r *http.Request) (stream int, cursor uint64, max int, err *wire.Error) {
+	q := parseQuery(r, "stream", "cursor", "max")
+	cursor, most := q.numberOr("cursor", math.MaxUint64, 0), q.numberOr("max", wire.MaxOutput, 1<<20)
+	stream = map[string]int{"stdout": 1, "stderr": 2}[q.values.Get("stream")] - 1
+	if stream < 0 {
+		q.err = wire.Bad("stream must be stdout or stderr")
+	}
+	return stream, cursor, int(most), q.err
+}
+
+func sendOutput(w http.ResponseWriter, first uint64, data []byte, at wire.StreamStatus) {
 	set := func(name string, n uint64) { w.Header().Set(name, strconv.FormatUint(n, 10)) }
 	set("pyro-cursor", first)
-	set("pyro-next", next)
+	set("pyro-next", first+uint64(len(data)))
 	set("pyro-start", at.Start)
 	set("pyro-end", at.End)
 	set("pyro-eof", 0)
@@ -180,6 +190,6 @@ func (a *api) stopAll(r *http.Request) (any, *wire.Error) {
 	if err != nil {
 		return nil, err
 	}
-	a.stop(time.Duration(grace) * time.Millisecond)
+	a.Stop(time.Duration(grace) * time.Millisecond)
 	return struct{}{}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pyro/native/guest/jobs"
+	"pyro/native/guest/past"
 )
 
 const (
@@ -18,33 +19,28 @@ const (
 	answerTimeout  = 60 * time.Second
 )
 
-type api struct {
-	jobs *jobs.Manager
-	stop func(grace time.Duration)
+// Config is what a sandbox's agent serves.
+type Config struct {
+	// Jobs runs commands; nil in a machine that is only looked at, which has Past instead.
+	Jobs *jobs.Manager
+	Past *past.Jobs
+	// Machine is nil in a container.
+	Machine Machine
+	// Stop is called, and waited for, when the host asks for the end.
+	Stop func(grace time.Duration)
 }
 
-// NewServer makes the server; stop is called, and waited for, when the host asks for the end. The second result waits, up
-// to a limit, until all answers have left.
-func NewServer(m *jobs.Manager, stop func(grace time.Duration)) (*http.Server, func(limit time.Duration)) {
-	a := &api{jobs: m, stop: stop}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/hello", handle(a.hello))
-	mux.HandleFunc("POST /v1/jobs", handle(a.create))
-	mux.HandleFunc("GET /v1/jobs", handle(a.list))
-	mux.HandleFunc("GET /v1/jobs/{id}", handle(a.poll))
-	mux.HandleFunc("DELETE /v1/jobs/{id}", handle(a.remove))
-	mux.HandleFunc("GET /v1/jobs/{id}/output", a.output)
-	mux.HandleFunc("POST /v1/jobs/{id}/stdin", handle(a.stdin))
-	mux.HandleFunc("POST /v1/jobs/{id}/signal", handle(a.signal))
-	mux.HandleFunc("POST /v1/jobs/{id}/kill", handle(a.kill))
-	mux.HandleFunc("POST /v1/stop", handle(a.stopAll))
-	mux.HandleFunc("/", handle(unknown))
+type api struct{ Config }
+
+// NewServer makes the server. The second result waits, up to a limit, until all answers have left.
+func NewServer(config Config) (*http.Server, func(limit time.Duration)) {
+	a := &api{config}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	w := &watch{busy: map[net.Conn]bool{}}
 	return &http.Server{
 		ConnState:         w.note,
-		Handler:           mux,
+		Handler:           a.routes(),
 		Protocols:         protocols,
 		MaxHeaderBytes:    16 << 10,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -56,6 +52,38 @@ func NewServer(m *jobs.Manager, stop func(grace time.Duration)) (*http.Server, f
 			WriteByteTimeout:              answerTimeout, // a peer that takes nothing for so long is gone
 		},
 	}, w.settle
+}
+
+func (a *api) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/hello", handle(a.hello))
+	mux.HandleFunc("POST /v1/stop", handle(a.stopAll))
+	mux.HandleFunc("/", handle(unknown))
+	if a.Jobs != nil {
+		a.routeJobs(mux)
+	} else {
+		mux.HandleFunc("GET /v1/jobs", handle(a.pastJobs))
+		mux.HandleFunc("GET /v1/jobs/{id}", handle(a.pastJob))
+		mux.HandleFunc("GET /v1/jobs/{id}/output", a.pastOutput)
+	}
+	if a.Machine != nil {
+		mux.HandleFunc("POST /v1/identity", handle(a.identity))
+		mux.HandleFunc("POST /v1/workspace", handle(a.workspace))
+		mux.HandleFunc("GET /v1/changes", handle(a.changes))
+		mux.HandleFunc("GET /v1/tree", a.tree)
+	}
+	return mux
+}
+
+func (a *api) routeJobs(mux *http.ServeMux) {
+	mux.HandleFunc("POST /v1/jobs", handle(a.create))
+	mux.HandleFunc("GET /v1/jobs", handle(a.list))
+	mux.HandleFunc("GET /v1/jobs/{id}", handle(a.poll))
+	mux.HandleFunc("DELETE /v1/jobs/{id}", handle(a.remove))
+	mux.HandleFunc("GET /v1/jobs/{id}/output", a.output)
+	mux.HandleFunc("POST /v1/jobs/{id}/stdin", handle(a.stdin))
+	mux.HandleFunc("POST /v1/jobs/{id}/signal", handle(a.signal))
+	mux.HandleFunc("POST /v1/jobs/{id}/kill", handle(a.kill))
 }
 
 // Bounded lets only so many connections in at a time; the others wait in the socket's queue.

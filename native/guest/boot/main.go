@@ -17,6 +17,7 @@ import (
 
 	"pyro/native/guest/agent"
 	"pyro/native/guest/jobs"
+	"pyro/native/guest/past"
 	"pyro/native/guest/reap"
 	"pyro/native/wire"
 )
@@ -79,11 +80,6 @@ func unblock() error {
 }
 
 func serve(path string, config jobs.Config) error {
-	unix.Umask(0o022)
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become a subreaper: %w", err)
-	}
 	if err := os.MkdirAll(config.Spool, 0o700); err != nil {
 		return err
 	}
@@ -91,30 +87,62 @@ func serve(path string, config jobs.Config) error {
 	if err != nil {
 		return err
 	}
+	return Serve(Service{Listeners: []net.Listener{agent.Bounded(socket)}, Jobs: &config})
+}
+
+// Service is an agent and where it listens.
+type Service struct {
+	Listeners []net.Listener
+	// Jobs is nil where none run; then Past tells of those that did.
+	Jobs    *jobs.Config
+	Past    *past.Jobs
+	Machine agent.Machine
+	// Ended is called when all jobs have ended at the host's wish, before it is told so; may be nil.
+	Ended func()
+}
+
+// Serve answers until it is told to stop, by the host or by a signal.
+func Serve(service Service) error {
+	unix.Umask(0o022)
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become a subreaper: %w", err)
+	}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 
 	silence()
-	manager := jobs.NewManager(config, reap.New())
+	config := agent.Config{Past: service.Past, Machine: service.Machine}
+	reaper := reap.New()
+	if service.Jobs != nil {
+		config.Jobs = jobs.NewManager(*service.Jobs, reaper)
+	}
 	stopped := make(chan struct{})
 	var once sync.Once
-	stop := func(grace time.Duration) {
+	config.Stop = func(grace time.Duration) {
 		once.Do(func() {
-			manager.Stop(grace)
+			if config.Jobs != nil {
+				config.Jobs.Stop(grace)
+			}
+			if service.Ended != nil {
+				service.Ended()
+			}
 			close(stopped)
 		})
 		<-stopped
 	}
-	server, settle := agent.NewServer(manager, stop)
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(agent.Bounded(socket)) }()
+	server, settle := agent.NewServer(config)
+	failed := make(chan error, len(service.Listeners))
+	for _, l := range service.Listeners {
+		go func() { failed <- server.Serve(l) }()
+	}
 	select {
 	case <-term:
-		stop(termGrace)
+		config.Stop(termGrace)
 	case <-stopped:
 	case err := <-failed:
-		stop(0)
+		config.Stop(0)
 		return err
 	}
 	settle(2 * time.Second)

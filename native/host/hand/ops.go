@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/host/clock"
 	"pyro/native/host/container"
 	"pyro/native/host/machine"
 	"pyro/native/host/wire"
@@ -21,6 +22,10 @@ var operations = map[string]operation{
 	"usage": takes(usage), "export_stream": takes(exportStream), "pack": takes(packLayer), "unpack": takes(unpackLayer),
 	"image_create": takes(imageCreate), "image_seal": takes(imageSeal), "image_placeholder": takes(imagePlaceholder),
 	"image_usage": takes(imageUsage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
+	"erofs": takes(makeErofs), "debian_root": takes(debianRoot),
+	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
+	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
+	"tsc": takes(tsc),
 }
 
 type greeting struct {
@@ -81,6 +86,10 @@ func machineStart(ctx context.Context, spec machine.StartSpec, _ func(any)) (any
 
 func machineStop(ctx context.Context, spec machine.StopSpec, _ func(any)) (any, error) {
 	return orError(machine.Stop(ctx, spec))
+}
+
+func tsc(ctx context.Context, _ nothing, _ func(any)) (any, error) {
+	return orError(clock.TSC(ctx))
 }
 
 // orError drops the typed nil that would otherwise become a result.

@@ -72,6 +72,8 @@ func Keep(args []string) int {
 // launch limits this thread and starts the program from it; what the program says can be read from ordersFD.
 func launch(ordered order) (pid int, err error) {
 	spec := ordered.Spec
+	// What the program makes is for its user and its folder's group: an ordinary user's engine is in that group only.
+	unix.Umask(0o007)
 	if err := cgroup.Join(ordered.CgroupDirs); err != nil {
 		return 0, err
 	}

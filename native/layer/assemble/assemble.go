@@ -58,16 +58,23 @@ func Build(ctx context.Context, spec Spec) (*Result, error) {
 	if err := fault.Clean(spec.Dest); err != nil {
 		return nil, err
 	}
-	b := &builder{ctx: ctx, spec: spec}
-	b.result.Skipped = []copytree.Skipped{}
+	var result *Result
 	err := newtree.Build(spec.Dest, func(fd int) error {
-		b.root = fd
-		if err := b.own(fd, 0o755); err != nil {
-			return err
+		b := &builder{ctx: ctx, spec: spec, root: fd}
+		err := b.own(fd, 0o755)
+		if err == nil {
+			result, err = Fill(ctx, fd, spec)
 		}
-		return b.fill()
+		return err
 	})
-	if err != nil {
+	return result, err
+}
+
+// Fill puts the entries into a tree that is there; Dest only names it in errors.
+func Fill(ctx context.Context, fd int, spec Spec) (*Result, error) {
+	b := &builder{ctx: ctx, spec: spec, root: fd}
+	b.result.Skipped = []copytree.Skipped{}
+	if err := b.fill(); err != nil {
 		return nil, err
 	}
 	return &b.result, nil

@@ -12,9 +12,11 @@ import (
 
 // Error is what crosses the hand protocol. Code is stable; Message is for people.
 type Error struct {
-	Code      string `json:"code"`
-	Message   string `json:"message"`
-	Path      string `json:"path,omitempty"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Path    string `json:"path,omitempty"`
+	// Hint is what to do about it, where only the finder knows.
+	Hint      string `json:"hint,omitempty"`
 	Retryable bool   `json:"retryable,omitempty"`
 	cause     error
 }

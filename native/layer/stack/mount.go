@@ -58,7 +58,7 @@ func Mount(spec Spec) error {
 	if err := makeDir(spec.Merged, 0o755, nil); err != nil {
 		return err
 	}
-	if mounted, err := isMountPoint(spec.Merged); err != nil {
+	if mounted, err := IsMountPoint(spec.Merged); err != nil {
 		return fault.From(err, "looking at", spec.Merged)
 	} else if mounted {
 		return fault.New("already_mounted", spec.Merged, "something is already mounted at %s", spec.Merged)
@@ -194,7 +194,8 @@ func makeDir(path string, mode uint32, owner *Owner) error {
 	return nil
 }
 
-func isMountPoint(path string) (bool, error) {
+// IsMountPoint says whether a mount has its root at path.
+func IsMountPoint(path string) (bool, error) {
 	var stx unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &stx)
 	return stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, err

@@ -5,10 +5,11 @@ import { existsSync, rmSync } from 'node:fs'
 import { PyroError, toPyroError } from '../../contract/errors.ts'
 import type { HandService } from '../../hand/index.ts'
 import type { Backend } from '../backend.ts'
+import { cgroupParent } from '../cgroup.ts'
 import { bootId, isAlive } from '../process.ts'
 import { ociConfig } from './config.ts'
 import { seccompFilter } from './seccomp/filter.ts'
-import { cgroupParent, settle } from './limits.ts'
+import { settle } from './limits.ts'
 import { candidates, withRuntime } from './runtime.ts'
 
 export interface OciOptions {

@@ -1,5 +1,5 @@
 /** What this machine lets us limit, and with what. */
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import type { Workspace } from '../../contract/fields.ts'
 
@@ -10,26 +10,8 @@ type Asked = {
   disk_mib?: number | undefined
 }
 
-const ROOT = '/sys/fs/cgroup'
 /** The runtime sets a sandbox up under the same per-process limit, and needs this much itself. */
 const LEAST_DATA_MIB = 256
-const CONTROLLERS = ['cpu', 'memory', 'pids']
-
-/**
- * Where cgroups of sandboxes go: '' is the top of every hierarchy; null means none can be made. An ordinary user can be
- * given a folder (`PYRO_CGROUP`, relative to the hierarchy) by whoever administers the machine.
- */
-export function cgroupParent(mode: 'root' | 'user', setting = process.env['PYRO_CGROUP']): string | null {
-  const parent = mode === 'root' ? (setting ?? '') : setting
-  if (parent === undefined) return null
-  const folders = existsSync(`${ROOT}/cgroup.controllers`)
-    ? [`${ROOT}${parent}`]
-    : CONTROLLERS.map((controller) => `${ROOT}/${controller}${parent}`)
-  if (!folders.every(writable)) return null
-  if (folders.length > 1) return parent
-  const offered = readFileSync(`${folders[0]}/cgroup.controllers`, 'utf8').split(/\s+/)
-  return CONTROLLERS.every((controller) => offered.includes(controller)) ? parent : null
-}
 
 export function settle(asked: Asked, parent: string | null): Workspace['limits'] {
   const cpus = availableParallelism()
@@ -88,13 +70,4 @@ function hardLimits(): Map<string, number> {
     if (name && hard && hard !== 'unlimited') limits.set(name, Number(hard))
   }
   return limits
-}
-
-function writable(folder: string): boolean {
-  try {
-    accessSync(folder, constants.W_OK)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -57,10 +57,10 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
     kind: 'directory',
 
     /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
-    async stack(of, environment) {
+    async stack(of, environment, _limits, options) {
       const at = await place(of)
       const { who, paths, stage } = at
-      const { lowers, binds, masked } = await environment.build(who.sealed)
+      const { lowers, binds, masked } = await environment.build(who.sealed, options)
       const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
       return {
         kind: 'directory',

@@ -11,7 +11,7 @@
  */
 import type { Readable } from 'node:stream'
 import type { SandboxSpec } from '../../backend/backend.ts'
-import type { Environment } from '../../environment/environment.ts'
+import type { BuildOptions, Environment } from '../../environment/environment.ts'
 import type { CallOptions, HandOperations } from '../../hand/protocol.ts'
 
 /** A workspace, as far as a store needs to know it. */
@@ -88,6 +88,7 @@ export interface LayerStore {
     of: Subject,
     environment: Environment,
     limits: { disk_mib: number | null },
+    options: BuildOptions,
   ) => Promise<SandboxSpec['medium']>
   /** Copies a directory of this machine: the baseline to be. On failure nothing of it is left. */
   seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>

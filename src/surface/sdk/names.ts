@@ -9,6 +9,7 @@ type MethodName = Operations[OperationName]['sdk']
 export const METHODS = {
   listEnvironments: 'env_list',
   inspectEnvironment: 'env_inspect',
+  prepareEnvironment: 'prepare',
   runInVm: 'run',
   createWorkspace: 'workspace_create',
   listWorkspaces: 'workspace_list',

@@ -1,0 +1,34 @@
+package agent
+
+import (
+	"net/http"
+
+	"pyro/native/wire"
+)
+
+func (a *api) pastJobs(*http.Request) (any, *wire.Error) { return a.Past.List() }
+
+func (a *api) pastJob(r *http.Request) (any, *wire.Error) {
+	id := r.PathValue("id")
+	if !wire.ValidID(id) {
+		return nil, wire.Bad("this can't be the id of a job")
+	}
+	return fromPoll(a.Past.Find(id))
+}
+
+func (a *api) pastOutput(w http.ResponseWriter, r *http.Request) {
+	stream, cursor, max, err := parseOutput(r)
+	if err == nil && !wire.ValidID(r.PathValue("id")) {
+		err = wire.Bad("this can't be the id of a job")
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	first, data, at, err := a.Past.Output(r.PathValue("id"), stream, cursor, max)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	sendOutput(w, first, data, at)
+}

@@ -1,0 +1,24 @@
+package hand
+
+import (
+	"context"
+
+	"pyro/native/guestimage"
+	"pyro/native/rootfs"
+)
+
+func makeErofs(ctx context.Context, spec rootfs.ErofsSpec, _ func(any)) (any, error) {
+	return orError(rootfs.Erofs(ctx, spec))
+}
+
+func debianRoot(ctx context.Context, spec rootfs.DebianSpec, progress func(any)) (any, error) {
+	return orError(rootfs.Debian(ctx, spec, progress))
+}
+
+func guestKernel(ctx context.Context, spec guestimage.KernelSpec, progress func(any)) (any, error) {
+	return orError(guestimage.Kernel(ctx, spec, progress))
+}
+
+func guestImages(ctx context.Context, spec guestimage.ImagesSpec, _ func(any)) (any, error) {
+	return orError(guestimage.Images(ctx, spec))
+}

@@ -1,0 +1,3 @@
+module testmachine
+
+go 1.24
