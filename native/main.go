@@ -7,6 +7,7 @@ import (
 
 	"pyro/native/guest/boot"
 	"pyro/native/guest/job"
+	guest "pyro/native/guest/machine"
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
 	"pyro/native/host/machine"
@@ -30,6 +31,9 @@ func version([]string) int {
 }
 
 func main() {
+	if guest.IsInit() {
+		os.Exit(guest.Main(nil))
+	}
 	if len(os.Args) > 1 {
 		if command, ok := commands[os.Args[1]]; ok {
 			os.Exit(command(os.Args[2:]))

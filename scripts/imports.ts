@@ -10,7 +10,7 @@ const ARROWS: Record<string, string[]> = {
   store: ['contract'],
   hand: ['contract'],
   environment: ['contract', 'hand'],
-  layer: ['contract', 'hand', 'environment/environment.ts', 'backend/backend.ts'],
+  layer: ['contract', 'hand', 'environment/environment.ts', 'backend/backend.ts', 'channel/spool.ts'],
   channel: ['contract'],
   network: ['contract', 'policy', 'channel'],
   backend: ['contract', 'hand', 'channel', 'store'],

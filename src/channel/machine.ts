@@ -31,6 +31,10 @@ export interface MachineGuest {
   changes: (limit: number) => Promise<Changes>
   /** A tar (pax) of a path relative to /workspace, as the guest has it: nobody vouches for it. @throws as export does */
   tree: (path: string) => Promise<Readable>
+  /** One of its layers as an OCI layer tar: baseline, workspace or root. */
+  layer: (name: string) => Promise<Readable>
+  /** Fills an empty layer that nothing is mounted over yet. */
+  putLayer: (name: string, body: Readable) => Promise<void>
   /** Ends every command, writes everything out and switches off. */
   powerOff: (graceMs: number) => Promise<void>
 }
@@ -44,15 +48,22 @@ export function machineGuest(ask: Ask, bulk: Wire): MachineGuest {
   const post = async (path: string, body: object, timeoutMs = MOUNT_MS) => {
     await ask(done, { method: 'POST', path, body: JSON.stringify(body), timeoutMs })
   }
+  const body = async (path: string) => {
+    const answer = await bulk.stream({ method: 'GET', path, timeoutMs: PAUSE_MS })
+    if (answer.status === 200) return answer.body
+    throw refused({ ...answer, body: await bounded(answer.body) })
+  }
   return {
     identify: (identity) => post('/v1/identity', identity),
     mountWorkspace: (seeded) => post('/v1/workspace', { seeded }),
     changes: (limit) => ask(changes, { path: `/v1/changes?limit=${limit}`, timeoutMs: SCAN_MS }),
-    async tree(path) {
-      const request = { method: 'GET', path: `/v1/tree?path=${encodeURIComponent(path)}` }
-      const answer = await bulk.stream({ ...request, timeoutMs: PAUSE_MS })
-      if (answer.status === 200) return answer.body
-      throw refused({ ...answer, body: await bounded(answer.body) })
+    tree: (path) => body(`/v1/tree?path=${encodeURIComponent(path)}`),
+    layer: (name) => body(`/v1/layer?name=${encodeURIComponent(name)}`),
+    async putLayer(name, source) {
+      const path = `/v1/layer?name=${encodeURIComponent(name)}`
+      const answer = await bulk.stream({ method: 'PUT', path, body: source, timeoutMs: PAUSE_MS })
+      const said = await bounded(answer.body)
+      if (answer.status !== 200) throw refused({ ...answer, body: said })
     },
     powerOff: (graceMs) => post('/v1/stop', { grace_ms: graceMs }, graceMs + MOUNT_MS),
   }

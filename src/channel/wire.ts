@@ -6,7 +6,7 @@ import {
   constants,
   type IncomingHttpHeaders,
 } from 'node:http2'
-import { type Duplex, PassThrough, pipeline, type Readable } from 'node:stream'
+import { type Duplex, PassThrough, pipeline, Readable } from 'node:stream'
 import { PyroError } from '../contract/errors.ts'
 
 /** A new byte stream to the agent, at its first byte. */
@@ -21,7 +21,7 @@ export interface WireOptions {
 export interface WireRequest {
   method: string
   path: string
-  body?: Buffer | string
+  body?: Buffer | string | Readable
   /** How long the answer may take, in milliseconds. */
   timeoutMs: number
   maxBytes: number
@@ -86,7 +86,8 @@ export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wir
     const opened = await open()
     if (opened.closed || opened.destroyed) throw unreachable('the connection closed')
     const stream = opened.request({ ':method': method, ':path': path, 'content-type': 'application/json' })
-    stream.end(body)
+    if (body instanceof Readable) pipeline(body, stream, () => {})
+    else stream.end(body)
     return stream
   }
 

@@ -19,8 +19,11 @@ export async function deleteWorkspace(engine: Engine, ref: string): Promise<Outp
   return engine.queues.run(id, async () => {
     const row = requireWorkspace(engine, id)
     engine.record('delete.intent', () => engine.workspaces.update(id, { state: 'deleting' }))
+    // A guest that is still there answers at once; without one a machine has to be started to look.
+    const early = engine.backends.layersOf(row).asksGuest && row.state === 'running'
+    const before = early ? await changeReport(engine, row) : null
     await stopSandbox(engine, row)
-    const report = await changeReport(engine, row)
+    const report = before ?? (await changeReport(engine, row))
     await removeAll(engine, row)
     return { workspace_id: id, name: row.name, deleted: true, ...report }
   })

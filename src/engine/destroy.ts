@@ -10,6 +10,7 @@ export async function destroy(engine: Engine, row: WorkspaceRow): Promise<void> 
 
 /** Ends the sandbox, with its cgroup and its socket. */
 export async function stop(engine: Engine, row: WorkspaceRow): Promise<void> {
+  await engine.lender.end(row.id)
   engine.guests.drop(row.id)
   await engine.backends.of(row).stop(row.id, row.sandbox)
 }

@@ -1,11 +1,12 @@
 /** What every part of the engine is given: plain arguments, made in one place (src/wiring). */
-import type { Backend } from '../backend/backend.ts'
+import type { Backend, DiskMedium } from '../backend/backend.ts'
+import type { Guest } from '../channel/guest.ts'
 import type { Guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { Catalogue } from '../environment/catalogue.ts'
 import type { GuestImages } from '../environment/guest.ts'
 import type { HandService } from '../hand/index.ts'
-import type { LayerStore } from '../layer/store/store.ts'
+import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { ExportTable } from '../store/exports.ts'
 import type { JobTable } from '../store/jobs.ts'
 import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
@@ -17,6 +18,17 @@ export interface Backends {
   all: Backend[]
   of: (row: Pick<WorkspaceRow, 'backend'>) => Backend
   layersOf: (row: Pick<WorkspaceRow, 'backend'>) => LayerStore
+}
+
+/** Lends the guest that has a workspace's disks. */
+export interface Lender {
+  withGuest: <T>(
+    of: Subject,
+    inspect: () => Promise<DiskMedium>,
+    use: (guest: Guest) => Promise<T>,
+  ) => Promise<T>
+  /** Ends the machine that reads this workspace's disks, if there is one. */
+  end: (id: string) => Promise<void>
 }
 
 export interface Engine {
@@ -32,6 +44,7 @@ export interface Engine {
   hand: HandService
   backends: Backends
   guests: Guests
+  lender: Lender
   environments: Catalogue
   guestImages: GuestImages
   log: (event: string, fields?: Record<string, unknown>) => void

@@ -1,13 +1,15 @@
 /** Reading, writing to and ending commands; their history. */
 import { join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
+import { GuestRefusal } from '../channel/answers.ts'
 import type { StreamName } from '../channel/guest.ts'
 import type { JobStatus } from '../channel/messages.ts'
-import { readSpool } from '../channel/spool.ts'
 import type { CheckedInputOf, OutputOf } from '../contract/table.ts'
-import { layerPaths } from '../layer/stack.ts'
+import type { OutputRange } from '../layer/store/store.ts'
 import type { JobRow } from '../store/jobs.ts'
+import type { WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine } from './engine.ts'
+import { subject } from './layers.ts'
 import { requireState } from './states.ts'
 import { streamChunk } from './text.ts'
 import { execView, jobView, type OutputText } from './view.ts'
@@ -37,6 +39,7 @@ export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'wo
   const live = workspace.state === 'running'
   const status = live && row.state === 'running' ? await ask() : undefined
   const [stdout, stderr] = await Promise.all([part('stdout'), part('stderr')])
+  const spool = engine.backends.layersOf(workspace).spool(workspace.id)
   const chunk = (stream: StreamName, read: OutputText) => {
     refuseBeyond(stream, cursors[stream], read.end)
     return input.max_bytes === 0
@@ -53,7 +56,7 @@ export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'wo
     ...jobView(engine, row, status),
     stdout: chunk('stdout', stdout),
     stderr: chunk('stderr', stderr),
-    spool_path: join(layerPaths(engine.home, workspace.id).spool, row.id),
+    spool_path: spool === null ? null : join(spool, row.id),
   }
 
   async function ask(): Promise<JobStatus> {
@@ -66,7 +69,7 @@ export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'wo
     const at = status?.[stream] ?? (live ? row.status?.[stream] : undefined)
     const cursor = cursors[stream]
     if (at === undefined)
-      return spooled(engine, workspace.id, row.id, stream, cursor, Math.max(1, input.max_bytes))
+      return kept(engine, workspace, { job: row.id, stream, cursor, max: Math.max(1, input.max_bytes) })
     if (input.max_bytes === 0 || cursor >= at.end)
       return { data: Buffer.alloc(0), from: Math.max(cursor, at.start), end: at.end, eof: at.eof }
     return engine.guests.of(workspace.id).output(row.id, stream, cursor, input.max_bytes)
@@ -84,18 +87,16 @@ function refuseBeyond(stream: StreamName, cursor: number, end: number): void {
     )
 }
 
-/** Output as the spool files on this machine have it: what is left when the sandbox is gone. */
-async function spooled(
-  engine: Engine,
-  workspace: string,
-  job: string,
-  stream: StreamName,
-  cursor: number,
-  max: number,
-): Promise<OutputText> {
-  const file = join(layerPaths(engine.home, workspace).spool, `${job}.${stream === 'stdout' ? 'out' : 'err'}`)
-  const read = readSpool(file, cursor, max)
-  return read === null ? { data: Buffer.alloc(0), from: cursor, end: 0, eof: true } : { ...read, eof: true }
+/** Output as it was kept: what is left when the sandbox is gone. */
+async function kept(engine: Engine, workspace: WorkspaceRow, wanted: OutputRange): Promise<OutputText> {
+  const none = { data: Buffer.alloc(0), from: wanted.cursor, end: 0, eof: true }
+  try {
+    const read = await engine.backends.layersOf(workspace).output(subject(workspace), wanted)
+    return read === null ? none : { ...read, eof: true }
+  } catch (error) {
+    if (error instanceof GuestRefusal && error.code === 'job_not_found') return none
+    throw error
+  }
 }
 
 export async function writeJob(engine: Engine, input: CheckedInputOf<'workspace_job_write'>) {
@@ -142,13 +143,15 @@ export async function logs(
   engine: Engine,
   input: CheckedInputOf<'workspace_logs'>,
 ): Promise<OutputOf<'workspace_logs'>> {
-  const { id } = requireWorkspace(engine, input.workspace_id)
+  const workspace = requireWorkspace(engine, input.workspace_id)
+  const { id } = workspace
   const rows = engine.jobs.list(id, input.limit).reverse()
   const most = Math.min(input.max_output_bytes, Math.floor(MAX_LOGS / Math.max(1, 2 * rows.length)))
   const tail = async (job: string, stream: StreamName): Promise<OutputText> => {
     try {
-      const { end } = await spooled(engine, id, job, stream, 0, 1)
-      const read = await spooled(engine, id, job, stream, Math.max(0, end - most), Math.max(1, most))
+      const { end } = await kept(engine, workspace, { job, stream, cursor: 0, max: 1 })
+      const cursor = Math.max(0, end - most)
+      const read = await kept(engine, workspace, { job, stream, cursor, max: Math.max(1, most) })
       return { ...read, end: read.from + read.data.length }
     } catch (error) {
       // A sandbox that spoilt the file of one command keeps the history of the others.

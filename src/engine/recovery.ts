@@ -34,6 +34,9 @@ async function recoverOne(engine: Engine, row: WorkspaceRow): Promise<void> {
     void adopt(engine, row)
   } else if (row.ephemeral) {
     await finishDelete(engine, row)
+  } else {
+    // What read its disks for the last engine reads them no more.
+    await engine.backends.of(row).stop(row.id, row.sandbox)
   }
 }
 

@@ -62,16 +62,6 @@ export interface MachineProgram {
   /** Opened files: its descriptors after those. */
   files?: { path: string; write?: boolean }[]
 }
-export interface LayerTar {
-  files: number
-  dirs: number
-  links: number
-  bytes: number
-  skipped_count: number
-  skipped: Skipped[]
-  /** "sha256:" and hex digits: OCI's diff id. */
-  digest: string
-}
 /** A machine's view of its files: a small tmpfs in the holder's mount namespace, with the files bound into it. */
 export interface Jail {
   /** Where it is mounted; nothing may be there. */
@@ -96,6 +86,16 @@ interface Entries {
 /** What lies there now was made by this call, or was there. */
 interface Made {
   made: boolean
+}
+export interface LayerTar {
+  files: number
+  dirs: number
+  links: number
+  bytes: number
+  skipped_count: number
+  skipped: Skipped[]
+  /** "sha256:" and hex digits: OCI's diff id. */
+  digest: string
 }
 interface RuntimeRef {
   runtime: string

@@ -6,10 +6,12 @@ import { jobTable } from '../store/jobs.ts'
 import { openStore } from '../store/open.ts'
 import { workspaceTable } from '../store/workspaces.ts'
 import type { Backend } from '../backend/backend.ts'
+import { firecrackerBackend } from '../backend/firecracker/index.ts'
+import { type Accel, qemuBackend } from '../backend/qemu/index.ts'
 import { ociBackend } from '../backend/oci/index.ts'
 import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
-import { toPyroError } from '../contract/errors.ts'
+import { PyroError, toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
 import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
 import { guestImages } from '../environment/guest.ts'
@@ -17,11 +19,13 @@ import { hostEnvironment } from '../environment/host.ts'
 import type { Backends, Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
 import { handlers } from '../engine/handlers.ts'
+import { lender } from '../engine/lend.ts'
 import { journal } from '../engine/journal.ts'
 import { queues } from '../engine/queue.ts'
 import { recover } from '../engine/recovery.ts'
 import { handService } from '../hand/index.ts'
 import type { LayerStore } from '../layer/store/store.ts'
+import { diskStore } from '../layer/store/disk.ts'
 import { directoryStore } from '../layer/store/directory.ts'
 import { serve } from '../surface/http/serve.ts'
 import { idleWatch } from './idle.ts'
@@ -85,7 +89,15 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     },
   })
   const directory = directoryStore({ hand, home })
-  const backends = pairs([[ociBackend({ hand, binary, home, cache, runtimeDir }), directory]])
+  const images = guestImages({ hand: hand.call, cache, binary })
+  const lending = lender(() => engine)
+  const disk = diskStore({ hand, home, runtimeDir, withGuest: lending.withGuest })
+  const machines = { hand, guestImages: images, runtimeDir, cache }
+  const backends = pairs([
+    [firecrackerBackend(machines), disk],
+    [qemuBackend({ ...machines, accel: accelOf(process.env['PYRO_QEMU_ACCEL']) }), disk],
+    [ociBackend({ hand, binary, home, cache, runtimeDir }), directory],
+  ])
   const engine: Engine = {
     home,
     socket,
@@ -98,16 +110,22 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     queues: queues(),
     hand,
     backends,
+    lender: lending,
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),
       debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
     ]),
-    guestImages: guestImages({ hand: hand.call, cache, binary }),
+    guestImages: images,
     log,
     requestStop,
   }
   return { engine, store }
+}
+
+function accelOf(setting = 'auto'): Accel {
+  if (setting === 'auto' || setting === 'kvm' || setting === 'tcg') return setting
+  throw new PyroError('invalid_input', `PYRO_QEMU_ACCEL=${setting}: expected auto, kvm or tcg.`)
 }
 
 /** Each backend with the store of layers that it is given things from. */

@@ -19,10 +19,11 @@ type Machine interface {
 	Identify(wire.Identity) error
 	// MountWorkspace is done once; asked again it changes nothing.
 	MountWorkspace(seeded bool) error
+	// Layers lets the host take layers out, and put one in.
+	Layers() http.Handler
 	Changes(ctx context.Context, limit int) (*changes.Result, error)
-	// Tree writes what lies at a path below /workspace as a tar. Begin is called once, before the first byte: errors after
-	// it are of the middle.
-	Tree(ctx context.Context, path string, begin func(), to io.Writer) error
+	// Tree writes what lies at a path below /workspace as a tar; begin is called before the first byte, with what it is.
+	Tree(ctx context.Context, path string, begin func(kind string), to io.Writer) error
 }
 
 // maxChanges is what an answer lists at most.
@@ -68,8 +69,9 @@ func (a *api) tree(w http.ResponseWriter, r *http.Request) {
 	}
 	begun := false
 	out := bufio.NewWriterSize(&steady{w, http.NewResponseController(w)}, 256<<10)
-	err := a.Machine.Tree(r.Context(), q.values.Get("path"), func() {
+	err := a.Machine.Tree(r.Context(), q.values.Get("path"), func(kind string) {
 		begun = true
+		w.Header().Set("Pyro-Kind", kind)
 		w.Header().Set("Content-Type", "application/x-tar")
 		w.Header().Set("Trailer", errorTrailer)
 	}, out)

@@ -71,6 +71,7 @@ func (a *api) routes() *http.ServeMux {
 		mux.HandleFunc("POST /v1/workspace", handle(a.workspace))
 		mux.HandleFunc("GET /v1/changes", handle(a.changes))
 		mux.HandleFunc("GET /v1/tree", a.tree)
+		mux.Handle("/v1/layer", a.Machine.Layers())
 	}
 	return mux
 }

@@ -26,6 +26,8 @@ type Config struct {
 	Spool string        // directory of the spool files
 	Self  string        // the binary that supervisors run
 	Lease time.Duration // how long a reader that went away is waited for
+	// Cgroup is the open control group (v2) that supervisors, and with them all jobs, are started into; 0: init's own.
+	Cgroup int
 }
 
 type Manager struct {
@@ -40,7 +42,7 @@ type Manager struct {
 
 func NewManager(config Config, reaper *reap.Reaper) *Manager {
 	m := &Manager{config: config, jobs: map[string]*Job{}, shelf: spool.NewShelf(config.Spool)}
-	m.pool = &pool{self: config.Self, reaper: reaper}
+	m.pool = &pool{self: config.Self, reaper: reaper, cgroup: config.Cgroup}
 	// The first command finds its supervisor under way.
 	if s, err := m.pool.start(); err == nil {
 		m.pool.put(s)

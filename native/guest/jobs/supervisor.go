@@ -24,6 +24,7 @@ type supervisor struct {
 // as new and comes back; one is started ahead only when none came back within a moment.
 type pool struct {
 	self    string
+	cgroup  int
 	reaper  *reap.Reaper
 	mu      sync.Mutex
 	spare   []*supervisor
@@ -116,7 +117,7 @@ func (p *pool) start() (*supervisor, error) {
 		Dir:   "/",
 		Env:   []string{"GOMAXPROCS=2", "GOGC=50", "GOTRACEBACK=none"},
 		Files: []uintptr{null.Fd(), null.Fd(), 2, theirs.Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   &syscall.SysProcAttr{Setsid: true, UseCgroupFD: p.cgroup > 0, CgroupFD: p.cgroup},
 	})
 	if err != nil {
 		conn.Close()

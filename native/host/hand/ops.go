@@ -22,10 +22,9 @@ var operations = map[string]operation{
 	"usage": takes(usage), "export_stream": takes(exportStream), "pack": takes(packLayer), "unpack": takes(unpackLayer),
 	"image_create": takes(imageCreate), "image_seal": takes(imageSeal), "image_placeholder": takes(imagePlaceholder),
 	"image_usage": takes(imageUsage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
-	"erofs": takes(makeErofs), "debian_root": takes(debianRoot),
+	"erofs": takes(makeErofs), "debian_root": takes(debianRoot), "tsc": takes(tsc),
 	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
 	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
-	"tsc": takes(tsc),
 }
 
 type greeting struct {

@@ -15,11 +15,13 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { toPyroError } from '../../contract/errors.ts'
+import type { HandService } from '../../hand/index.ts'
 import type { Availability } from '../backend.ts'
 import { bootId } from '../process.ts'
-import { type Found, findFirecracker } from './probe.ts'
+import { type Found, findFirecracker, jailerMissing } from './probe.ts'
 
 export interface Trial {
+  hand: Pick<HandService, 'info'>
   guestImages: {
     describe: () => { state: 'ready' | 'cold' | 'unavailable'; reason: string | null }
     ensure: () => Promise<{ kernel: string; initramfs: string; fingerprint: string }>
@@ -38,7 +40,9 @@ const RAN = 'Kernel panic - not syncing'
 export async function availability(trial: Trial): Promise<Availability> {
   try {
     const found = await findFirecracker(trial.env)
-    const closed = kvmClosed()
+    const { mode } = await trial.hand.info()
+    if (mode === 'root' && found.jailer === null) throw jailerMissing(found.firecracker)
+    const closed = kvmClosed(mode)
     if (closed !== null) return closed
     const { state, reason } = trial.guestImages.describe()
     if (state === 'unavailable') return no(`there is no kernel for guests: ${reason}`, null)
@@ -60,14 +64,26 @@ const no = (reason: string, hint: string | null): Availability => ({
   hint,
 })
 
-function kvmClosed(): Availability | null {
-  if (!existsSync(KVM)) return no(`this machine has no ${KVM}`, null)
+/**
+ * Firecracker opens the device itself. A jail has a node of its own that belongs to the machine's user; without one the
+ * machine's user, who is a subordinate one, has the engine's groups and nothing else.
+ */
+function kvmClosed(mode: 'root' | 'user'): Availability | null {
+  if (!existsSync(KVM))
+    return no(`this host has no ${KVM}: no virtualization, or it is not switched on`, null)
   try {
     accessSync(KVM, constants.R_OK | constants.W_OK)
-    return null
   } catch {
-    return no(`this user may not open ${KVM}`, 'sudo usermod -aG kvm $USER, then log in again')
+    return no(`this user may not use ${KVM}`, 'sudo usermod -aG kvm $USER, then log in again')
   }
+  const device = statSync(KVM)
+  const forAll = (device.mode & 0o006) === 0o006
+  const forGroup = (device.mode & 0o060) === 0o060 && (process.getgroups?.() ?? []).includes(device.gid)
+  if (mode === 'root' || forAll || forGroup) return null
+  return no(
+    `${KVM} is closed to the users that machines run as`,
+    'sudo chgrp kvm /dev/kvm && sudo chmod 0660 /dev/kvm && sudo usermod -aG kvm $USER, then log in again',
+  )
 }
 
 /** Why a kernel does not run, or null; the answer is kept until something that it depends on changes. */

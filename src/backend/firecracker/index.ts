@@ -14,7 +14,7 @@ import { firecrackerApi } from './client.ts'
 import { API_SOCKET, machineRequests, VSOCK } from './config.ts'
 import { settle } from './limits.ts'
 import { inJail, jailOf, placeOf, programOf, socketOf } from './place.ts'
-import { findFirecracker } from './probe.ts'
+import { findFirecracker, jailerMissing } from './probe.ts'
 import { dialVsock } from './vsock.ts'
 
 export interface FirecrackerOptions {
@@ -86,7 +86,7 @@ export function firecrackerBackend(options: FirecrackerOptions): Backend {
     isolation: 'machine',
     executionMode: 'machine',
     medium: 'disk',
-    availability: () => availability({ guestImages, cache, env }),
+    availability: () => availability({ hand, guestImages, cache, env }),
     start,
     find: isAlive,
     connect: (id, use) => dialVsock(socketOf(runtimeDir, id, VSOCK), PORTS[use], { timeoutMs: GUEST_MS }),
@@ -135,14 +135,4 @@ function runs(record: string): boolean {
 function cgroupLimits({ vcpu_count, mem_mib }: SandboxSpec['limits']) {
   // No quota of CPU time: the machine has no more processors than it may use.
   return { cpu: 0, memory: (mem_mib + OVERHEAD_MIB) * MIB, pids: vcpu_count + THREADS }
-}
-
-function jailerMissing(firecracker: string): PyroError {
-  return new PyroError(
-    'tool_missing',
-    `No jailer was found beside ${firecracker}; as root a machine runs in none but a jail.`,
-    {
-      hint: 'Put the jailer of the same release there, or say where it is with PYRO_JAILER=/path/to/jailer.',
-    },
-  )
 }

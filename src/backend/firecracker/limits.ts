@@ -19,19 +19,19 @@ export function settle(
     throw new PyroError('not_supported', `A machine needs at least ${LEAST_MEMORY_MIB} MiB of memory.`, {
       hint: `Ask for --mem-mib ${LEAST_MEMORY_MIB} or more.`,
     })
-  const wanted = asked.vcpu_count ?? Math.min(cpus, 4)
-  const vcpu_count = whole(wanted)
+  const most = Math.min(cpus, MOST_VCPUS)
+  const wanted = asked.vcpu_count ?? Math.min(most, 4)
+  const vcpu_count = whole(Math.min(wanted, most))
   const notes =
     asked.vcpu_count === undefined || vcpu_count === wanted
       ? []
       : [
-          `Firecracker gives a machine 1 or an even number of CPUs, ${MOST_VCPUS} at most: ${vcpu_count} instead of ${wanted}.`,
+          `Firecracker gives a machine 1 or an even number of CPUs, no more than this host's ${cpus} and ${MOST_VCPUS} at most: ${vcpu_count} instead of ${wanted}.`,
         ]
   return { enforcement: 'full', vcpu_count, mem_mib, pids_limit, disk_mib, notes }
 }
 
 /** Never more than was asked for: it is a limit. */
 function whole(vcpus: number): number {
-  const most = Math.min(vcpus, MOST_VCPUS)
-  return most === 1 ? 1 : most - (most % 2)
+  return vcpus === 1 ? 1 : vcpus - (vcpus % 2)
 }

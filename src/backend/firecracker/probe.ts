@@ -92,6 +92,16 @@ function ask(path: string): Promise<Version> {
   })
 }
 
+export function jailerMissing(firecracker: string): PyroError {
+  return new PyroError(
+    'tool_missing',
+    `No jailer was found beside ${firecracker}; as root a machine runs in none but a jail.`,
+    {
+      hint: 'Put the jailer of the same release there, or say where it is with PYRO_JAILER=/path/to/jailer.',
+    },
+  )
+}
+
 function executable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK)

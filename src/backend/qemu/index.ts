@@ -1,9 +1,10 @@
 /** Sandboxes as QEMU machines, with KVM or without: no network device, no display, three streams and some disks. */
 import { mkdirSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
-import { PyroError } from '../../contract/errors.ts'
+import { openSession as beginSession } from '../../channel/session.ts'
+import { PyroError, toPyroError } from '../../contract/errors.ts'
 import type { HandService } from '../../hand/index.ts'
 import type { MachineProgram } from '../../hand/protocol.ts'
 import type { Backend, DiskMedium, SandboxSpec } from '../backend.ts'
@@ -31,8 +32,8 @@ export interface QemuOptions {
   cache: string
   /** auto: KVM where it works. kvm: an error where it does not. */
   accel: Accel
-  /** The host's half of a session on a stream that keeps bytes of dead ones; returns at once. */
-  openSession: (socket: Duplex, options: { timeoutMs: number }) => Duplex
+  /** The host's half of a session on a stream that keeps bytes of dead ones. Default: the channel's. */
+  openSession?: (socket: Socket, options: { timeoutMs: number }) => Duplex | Promise<Duplex>
 }
 
 /** What machines of this host run on. */
@@ -50,7 +51,7 @@ export interface QemuBackend extends Backend {
 
 /** A loaded host emulates slowly: a start is given up only when nothing at all happens. */
 const MONITOR_MS = 30_000
-const SESSION_MS = 15_000
+const SESSION_MS = 60_000
 /** Who a trial runs as where the engine is root: the last before the ids of workspaces. */
 const TRIAL_OWNER = 1_879_048_191
 
@@ -60,7 +61,7 @@ export function qemuBackend({
   runtimeDir,
   cache,
   accel,
-  openSession,
+  openSession = beginSession,
 }: QemuOptions): QemuBackend {
   const own = (id: string, what: string) => join(runtimeDir, `${id}.${what}`)
   const socketsOf = (id: string) =>
@@ -158,6 +159,17 @@ export function qemuBackend({
     isolation: 'machine',
     executionMode: 'machine',
     medium: 'disk',
+
+    async availability() {
+      try {
+        const { access } = await choose()
+        if (!isDenied(access)) return { usable: true, hardware: true, reason: null, hint: null }
+        return { usable: true, hardware: false, reason: access.reason, hint: access.hint ?? null }
+      } catch (error) {
+        const { message, hint } = toPyroError(error)
+        return { usable: false, hardware: false, reason: message, hint: hint ?? null }
+      }
+    },
 
     async start(spec) {
       const { medium } = spec

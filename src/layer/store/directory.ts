@@ -1,6 +1,8 @@
 /** Layers as overlay directories, mounted in the holder's namespace: what containers are made of. */
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { join } from 'node:path'
+import { readSpool } from '../../channel/spool.ts'
 import { PyroError } from '../../contract/errors.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
 import type { Idmap, StackMount } from '../../hand/protocol.ts'
@@ -55,6 +57,7 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
 
   return {
     kind: 'directory',
+    asksGuest: false,
 
     /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
     async stack(of, environment, _limits, options) {
@@ -129,6 +132,13 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
       const [dest, ids] = layerOf(layer, await place(of))
       mkdirSync(dirname(dest), { recursive: true, mode: 0o755 })
       return hand.call('unpack', { source, dest, ids, ...MAX_LAYER }, options)
+    },
+
+    spool: (id) => layerPaths(home, id).spool,
+
+    async output({ id }, { job, stream, cursor, max }) {
+      const file = `${job}.${stream === 'stdout' ? 'out' : 'err'}`
+      return readSpool(join(layerPaths(home, id).spool, file), cursor, max)
     },
 
     async usage(of) {

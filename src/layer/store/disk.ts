@@ -75,15 +75,16 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
 
   return {
     kind: 'disk',
+    asksGuest: true,
 
     /** The baseline's disk is there from the start, as a hole: its content comes while the machine boots. */
-    async stack(of, environment, { disk_mib }) {
+    async stack(of, environment, { disk_mib }, options) {
       const at = await place(of)
       const owner = at.who.writable
       if (environment.image === undefined)
         throw new PyroError('not_supported', `The environment ${environment.name} has no image for machines.`)
       const [env] = await together([
-        environment.image(at.who.sealed),
+        environment.image(at.who.sealed, options),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
         of.seeded && hand.call('image_placeholder', { output: at.base, size: PLACEHOLDER, owner }),
       ])
@@ -148,6 +149,10 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
         'What was written outside /workspace cannot be put into a machine.',
       )
     },
+
+    spool: () => null,
+
+    output: (of, { job, stream, cursor, max }) => lend(of, (guest) => guest.output(job, stream, cursor, max)),
 
     async usage(of) {
       const { base, changes } = await place(of)

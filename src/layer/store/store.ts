@@ -10,6 +10,7 @@
  *   at the end drop
  */
 import type { Readable } from 'node:stream'
+import type { SpoolPart } from '../../channel/spool.ts'
 import type { SandboxSpec } from '../../backend/backend.ts'
 import type { BuildOptions, Environment } from '../../environment/environment.ts'
 import type { CallOptions, HandOperations } from '../../hand/protocol.ts'
@@ -42,10 +43,19 @@ export interface GuestLayers {
   changes: (limit: number) => Promise<Changes>
   /** A tar of what lies at a path below /workspace: "./" and what is in it, or one file. */
   tree: (path: string) => Promise<Readable>
+  /** Part of a command's output; empty where it left none. */
+  output: (job: string, stream: 'stdout' | 'stderr', cursor: number, max: number) => Promise<SpoolPart>
   /** One layer as an OCI layer tar. */
   layer: (name: LayerName) => Promise<Readable>
   /** Fills the empty layer that nothing is mounted over yet. */
   putLayer: (name: LayerName, body: Readable) => Promise<void>
+}
+
+export interface OutputRange {
+  job: string
+  stream: 'stdout' | 'stderr'
+  cursor: number
+  max: number
 }
 
 /** A sandbox that runs already, as far as it takes to give it its /workspace. */
@@ -80,6 +90,8 @@ export interface Usage {
 
 export interface LayerStore {
   kind: SandboxSpec['medium']['kind']
+  /** What was written is asked of a guest: cheaper while the sandbox still runs. */
+  asksGuest: boolean
   /**
    * Empty writable layers over an environment; `disk_mib` bounds what may be written, null does not. The answer is what a
    * backend is given to start from.
@@ -102,6 +114,10 @@ export interface LayerStore {
   scan: (of: Subject, limit: number) => Promise<Changes>
   /** Takes a file or a tree out, whole or not at all; after open. */
   read: (of: Subject, options: ReadOptions) => Promise<Taken>
+  /** The folder on this machine that a sandbox's commands leave their output in; null where a machine has it. */
+  spool: (id: string) => string | null
+  /** A command's output, of a sandbox that has ended; null where there is none. @throws guest_unreachable */
+  output: (of: Subject, wanted: OutputRange) => Promise<SpoolPart | null>
   /** Makes an OCI layer tar of one layer, whole or not at all; of a layer that is written to, as it is meanwhile. */
   pack: (of: Subject, layer: LayerName, dest: string, options?: CallOptions) => Promise<Packed>
   /** Makes a layer of an OCI layer tar, which is not trusted. After stack and before the start; not there yet. */

@@ -32,7 +32,7 @@ describe('requests', () => {
     ['one without a baseline', { disks: [disk('env', true), disk('changes', false)] }],
     ['one that is only looked into', { inspect: true }],
     ['one of an older Firecracker', { version: [1, 8, 0] }],
-    ['the largest one', { limits: settle({ vcpu_count: 256, mem_mib: 1_048_576 }) }],
+    ['the largest one', { limits: settle({ vcpu_count: 256, mem_mib: 1_048_576 }, 64) }],
   ])('%s is in the API, to the letter', (_, change) => {
     const requests = machineRequests({ ...config, ...change })
     expect(requests.flatMap(complaints)).toEqual([])
@@ -113,9 +113,12 @@ describe('limits', () => {
     [33, 32],
     [256, 32],
   ])('%i CPUs asked for are %i, and it is said', (asked, given) => {
-    const { vcpu_count, notes } = settle({ vcpu_count: asked })
+    const { vcpu_count, notes } = settle({ vcpu_count: asked }, 64)
     expect(vcpu_count).toBe(given)
     expect(notes).toHaveLength(asked === given ? 0 : 1)
+  })
+  test('no more CPUs than the host has', () => {
+    expect(settle({ vcpu_count: 8 }, 3)).toMatchObject({ vcpu_count: 2, notes: [expect.any(String)] })
   })
   test('defaults are whole machines', () => {
     expect(settle({}, 3)).toEqual({

@@ -49,7 +49,7 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
     const record = await backend.start(here.spec('one'))
     expect(record.runtime).toMatch(/qemu-system-x86_64$/)
     expect(backend.find(record)).toBe(true)
-    const port = backend.connect('one', 'control')
+    const port = await backend.connect('one', 'control')
     const report = JSON.parse(await ask(port, 'report'))
     expect(report).toMatchObject({
       cpus: 1,
@@ -77,7 +77,7 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
     // Its own filter of system calls.
     expect(status(qemu!)['Seccomp']).toBe('2')
     for (const name of ['bulk', 'network'] as const) {
-      const other = backend.connect('one', name)
+      const other = await backend.connect('one', name)
       expect(await ask(other, 'hello')).toBe('echo hello')
       other.destroy()
     }
@@ -90,14 +90,14 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
 
   test('an engine that dies leaves its machines, and the next finds them, recorded or not', async () => {
     const record = await here.backend().start(here.spec('two'))
-    const first = here.backend().connect('two', 'control')
+    const first = await here.backend().connect('two', 'control')
     expect(await ask(first, 'before')).toBe('echo before')
     // The hand ends with its engine.
     await here.hand.close(false)
     first.destroy()
     const backend = here.backend()
     expect(backend.find(record)).toBe(true)
-    const second = backend.connect('two', 'control')
+    const second = await backend.connect('two', 'control')
     expect(await ask(second, 'after')).toContain('after')
     await expect(backend.start(here.spec('two'))).rejects.toThrow('runs already')
     expect(backend.find(record)).toBe(true)
@@ -109,7 +109,7 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
   test.each(['off', 'restart', 'panic'])('a guest that goes (%s) takes its machine along', async (how) => {
     const backend = here.backend()
     const record = await backend.start(here.spec('three'))
-    const port = backend.connect('three', 'network')
+    const port = await backend.connect('three', 'network')
     await ask(port, 'there')
     port.write(`${how}\n`)
     await until(() => !backend.find(record))
@@ -123,7 +123,7 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
     const spec = here.spec('four')
     if (spec.medium.kind === 'disk') spec.medium.inspect = true
     const record = await backend.start(spec)
-    const port = backend.connect('four', 'bulk')
+    const port = await backend.connect('four', 'bulk')
     const { disks, line } = JSON.parse(await ask(port, 'report'))
     expect(disks.map((disk: { wrote: boolean }) => disk.wrote)).toEqual([false, false, false])
     expect(line).toContain('pyro.mode=inspect')
@@ -159,7 +159,7 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
       const backend = here.backend()
       const limits = { ...here.spec('seven').limits, vcpu_count: 2 }
       const record = await backend.start(here.spec('seven', { limits }))
-      const port = backend.connect('seven', 'control')
+      const port = await backend.connect('seven', 'control')
       const { cpus, disks, links, slept } = JSON.parse(await ask(port, 'report'))
       expect([cpus, disks.length, links]).toEqual([2, 3, ['lo']])
       expect(slept).toBeLessThan(1000)
