@@ -1,11 +1,9 @@
-import { spawnSync } from 'node:child_process'
 import { afterAll, describe, test } from 'vitest'
+import { missingForMachines } from '../support/machines.ts'
 import { addUser, isRoot, removeUser, type User } from '../support/users.ts'
 import { backendSuite } from './suite.ts'
 
-const missing = ['qemu-system-x86_64', 'mmdebstrap', 'mkfs.erofs', 'mkfs.ext4'].filter(
-  (tool) => spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin command -v ${tool}`]).status !== 0,
-)
+const missing = missingForMachines()
 const subject = { enforcement: 'full', backend: 'qemu', environment: 'debian:12-base' } as const
 
 if (missing.length > 0)
