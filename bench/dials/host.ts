@@ -11,6 +11,7 @@ import { getDefaultHighWaterMark, setDefaultHighWaterMark } from 'node:stream'
 const MAX_LINE = 1024
 /** Small pieces that wait are put together up to this many bytes. */
 const TAIL_BYTES = 4096
+const NOTHING = Buffer.alloc(0)
 
 export interface HostLimits {
   /** Bytes that a stream may hold unread in this process. */
@@ -145,11 +146,14 @@ function holding<T>(bytes: number, make: () => T): T {
  */
 function compact(stream: ClientHttp2Stream): void {
   const [push, read] = [stream.push.bind(stream), stream.read.bind(stream)]
-  let tail = Buffer.alloc(0)
+  let tail = NOTHING
   let used = 0
   const flush = () => {
-    if (used > 0) push(tail.subarray(0, used))
-    ;[tail, used] = [Buffer.alloc(0), 0]
+    if (used === 0) return
+    const kept = tail.subarray(0, used)
+    used = 0
+    tail = NOTHING
+    push(kept)
   }
   stream.push = (piece: Buffer | null) => {
     if (piece === null) flush()

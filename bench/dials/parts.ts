@@ -11,14 +11,12 @@ export interface Parts {
   /** Streams that ended, by kind. */
   ended: Map<string, number>
   echoes: ClientHttp2Stream[]
-  drips: ClientHttp2Stream[]
 }
 
 export function parts(): Parts {
   const moved = new Map<string, number>()
   const ended = new Map<string, number>()
   const echoes: ClientHttp2Stream[] = []
-  const drips: ClientHttp2Stream[] = []
   const slow = new Set<ClientHttp2Stream>()
   const add = (to: Map<string, number>, kind: string, by: number) => to.set(kind, (to.get(kind) ?? 0) + by)
   setInterval(() => {
@@ -34,7 +32,6 @@ export function parts(): Parts {
     if (kind === 'slow-up' || kind === 'drip') {
       stream.on('readable', () => {})
       if (kind === 'slow-up') slow.add(stream)
-      else drips.push(stream)
     } else if (kind === 'up') {
       stream.on('data', (piece: Buffer) => add(moved, kind, piece.length)).once('end', () => stream.end())
     } else if (kind === 'echo') echoes.push(stream)
@@ -44,7 +41,7 @@ export function parts(): Parts {
       if (kind === 'slow-down' || kind === 'stuck-down') pour(stream, Number.POSITIVE_INFINITY, () => {})
     }
   }
-  return { serve, moved, ended, echoes, drips }
+  return { serve, moved, ended, echoes }
 }
 
 /** Writes pieces as a socket would give them, each once the one before it has left. */
