@@ -65,13 +65,18 @@ export function wire({ dial, refusal, streamWindow, connectionWindow }: WireOpti
 
   async function establish(lost: () => void): Promise<ClientHttp2Session> {
     try {
-      const stream = await dial()
+      const dialled = dial()
+      // A socket that cannot connect says so at the next tick: by then the session has to listen.
+      const stream = dialled instanceof Promise ? await dialled : dialled
       const opened = connect('http://guest', {
         createConnection: () => stream,
         settings: { initialWindowSize: streamWindow, enablePush: false, maxHeaderListSize: 16_384 },
         maxHeaderListPairs: 64,
       })
-      opened.once('connect', () => opened.setLocalWindowSize(connectionWindow))
+      opened.once('connect', () => {
+        // It may have been given up in the same breath.
+        if (!opened.destroyed) opened.setLocalWindowSize(connectionWindow)
+      })
       // Every request listens for its own failure; the session's is the same one.
       opened.on('error', () => {})
       // A session that says goodbye takes no more requests.
