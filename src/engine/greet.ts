@@ -15,9 +15,7 @@ const ENTROPY_BYTES = 64
 export async function greet(engine: Engine, backend: Backend, id: string, hostname: string): Promise<void> {
   const guest = engine.guests.of(id)
   if (backend.medium === 'directory') {
-    guest
-      .hello()
-      .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
+    guest.hello().catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
     return
   }
   await guest.hello(BOOT_MS)
