@@ -71,7 +71,13 @@ export function lender(engine: () => Engine): Lender {
     await engine().backends.of(engine().workspaces.placementOf(id)).stop(id, null)
   }
 
-  return { withGuest, end }
+  return {
+    withGuest,
+    end,
+    async endAll() {
+      await Promise.allSettled([...readers.keys()].map(end))
+    },
+  }
 }
 
 /** A workspace that is being created has a guest as soon as its sandbox is recorded. */

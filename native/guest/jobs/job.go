@@ -156,6 +156,9 @@ func (j *Job) finish() {
 	j.note.wake()
 	j.save()
 	close(j.saved)
+	if ended := j.manager.config.Ended; ended != nil {
+		ended()
+	}
 }
 
 func (j *Job) emptied() {

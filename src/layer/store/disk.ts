@@ -72,6 +72,15 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     }
     return withGuest(of, inspect, use)
   }
+  /** Stacking and sealing go on beside each other, and both need it. */
+  const placeholders = new Map<string, Promise<unknown>>()
+  function placeholder({ id }: Subject, { base, who }: Place): Promise<unknown> {
+    const known = placeholders.get(id)
+    if (known !== undefined) return known
+    const making = hand.call('image_placeholder', { output: base, size: PLACEHOLDER, owner: who.writable })
+    placeholders.set(id, making)
+    return making
+  }
   /** Ids that own a sealed tree on disk; null where they are those of the image. */
   const shift = ({ who }: Place) => (who.sealed.uid === 0 ? null : who.inside)
 
@@ -88,7 +97,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       const [env] = await together([
         environment.image(at.who.sealed, options),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
-        of.seeded && hand.call('image_placeholder', { output: at.base, size: PLACEHOLDER, owner }),
+        of.seeded && placeholder(of, at),
       ])
       symlinkSync(env, at.env)
       return medium(of, at, env, false)
@@ -103,6 +112,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     async seal(of) {
       if (!of.seeded) return
       const at = await place(of)
+      await placeholder(of, at)
       await hand.call('image_seal', {
         source: at.tree,
         output: at.base,
@@ -113,6 +123,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     },
 
     async attach(of) {
+      placeholders.delete(of.id)
       const { tree, arriving } = await place(of)
       const mount = async (guest: GuestLayers) => {
         if (existsSync(arriving)) await guest.putLayer('workspace', createReadStream(arriving))
@@ -164,6 +175,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     },
 
     async drop(of) {
+      placeholders.delete(of.id)
       const { dir } = await place(of)
       await hand.call('remove', { path: dir })
     },

@@ -1,0 +1,124 @@
+// The main job on a real Firecracker: on this machine where /dev/kvm really works, else inside an emulated AMD machine.
+//   npm run smoke:firecracker [-- --emulated]        (--emulated: also where there is KVM)
+// Exit status: 0 passed, 1 failed, 75 not run (the last line says what is missing; never to be taken for passed).
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { firecrackerBackend } from '../src/backend/firecracker/index.ts'
+import { type Found, findFirecracker } from '../src/backend/firecracker/probe.ts'
+import { toPyroError } from '../src/contract/errors.ts'
+import { guestImages } from '../src/environment/guest.ts'
+import { handService } from '../src/hand/index.ts'
+import { nativeBinary } from '../src/wiring/package.ts'
+import { resolvePaths } from '../src/wiring/paths.ts'
+import { runEmulated } from './smoke/emulated.ts'
+
+const NOT_RUN = 75
+const ENVIRONMENT = 'debian:12-base'
+const SCRATCH = '/mnt'
+const MEMORY_MIB = 3072
+const EMULATED_MS = 480_000
+
+const checkout = join(import.meta.dirname, '..')
+const job = join(import.meta.dirname, 'smoke/job.ts')
+const { cache } = resolvePaths()
+
+const found = await findFirecracker().catch((error) => {
+  const { message, hint } = toPyroError(error)
+  return notRun(`${message} ${hint ?? ''}`)
+})
+const version = `Firecracker ${found.version.join('.')} (${found.firecracker})`
+console.log(`smoke: ${version}, jailer ${found.jailer ?? 'none'}`)
+prepare()
+if (!process.argv.includes('--emulated') && (await hardwareWorks())) {
+  const { status } = spawnSync(process.execPath, [job, mkdtempSync(join(tmpdir(), 'pyro-smoke-'))], {
+    stdio: 'inherit',
+    env: environment(found),
+  })
+  finish(status ?? 1, "this machine's KVM")
+} else finish(await emulated(), 'an emulated AMD machine (times are an emulator’s)')
+
+function finish(status: number, where: string): void {
+  console.log(`smoke: ${status === 0 ? 'passed' : 'failed'}: the main job on ${version}, in ${where}`)
+  process.exit(status === 0 ? 0 : 1)
+}
+
+function notRun(why: string): never {
+  console.log(`not run: ${why}`)
+  process.exit(NOT_RUN)
+}
+
+/** Guest kernel, initramfs and environment are made here: the emulated machine has no network. */
+function prepare(): void {
+  const home = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+  const env = { ...process.env, PYRO_HOME: home }
+  const run = (...args: string[]) => spawnSync(join(checkout, 'bin/pyro'), args, { env, encoding: 'utf8' })
+  const { status, stderr } = run('prepare', ENVIRONMENT)
+  run('daemon', 'stop')
+  rmSync(home, { recursive: true, force: true })
+  if (status !== 0) notRun(`${ENVIRONMENT} cannot be prepared: ${stderr.trim()}`)
+}
+
+/** Asks the backend, as the engine does. */
+async function hardwareWorks(): Promise<boolean> {
+  const home = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+  const hand = handService({ binary: nativeBinary(), home, runtimeDir: home, onHolder() {} })
+  try {
+    const images = guestImages({ hand: hand.call, cache, binary: nativeBinary() })
+    const backend = firecrackerBackend({ hand, guestImages: images, runtimeDir: home, cache })
+    const { usable, reason } = await backend.availability()
+    if (!usable) console.log(`smoke: not on this machine itself: ${reason}`)
+    return usable
+  } finally {
+    await hand.close(true)
+    rmSync(home, { recursive: true, force: true })
+  }
+}
+
+async function emulated(): Promise<number> {
+  for (const program of ['qemu-system-x86_64', 'mkfs.ext4', 'dpkg-deb', 'apt-get'])
+    if (spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status !== 0)
+      notRun(`there is no KVM here, and an emulated machine needs ${program}`)
+  const folder = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+  try {
+    const init = join(folder, 'init')
+    const build = ['build', '-trimpath', '-ldflags', '-s -w', '-o', init, './smoke/init']
+    const goEnv = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOFLAGS: '-buildvcs=false' }
+    execFileSync(findGo(), build, { cwd: join(checkout, 'native'), env: goEnv })
+    console.log('smoke: booting an emulated AMD machine')
+    return await runEmulated({
+      cache,
+      init,
+      argv: [process.execPath, job, join(SCRATCH, 'job')],
+      env: environment(found),
+      cwd: '/',
+      scratch: SCRATCH,
+      memoryMib: MEMORY_MIB,
+      timeoutMs: EMULATED_MS,
+      output: (text) => process.stdout.write(text.replaceAll('\r', '')),
+    })
+  } catch (error) {
+    console.error(String(error))
+    return 1
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The Go that built the native binary. */
+function findGo(): string {
+  const script =
+    'cache=$1; say() { :; }; die() { echo "$@" >&2; exit 1; }; . scripts/lib/go.sh; find_go; echo "$go"'
+  return execFileSync('bash', ['-c', script, 'bash', cache], { cwd: checkout, encoding: 'utf8' }).trim()
+}
+
+function environment({ firecracker, jailer }: Found): Record<string, string> {
+  return {
+    PATH: `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    HOME: process.env['HOME'] ?? '/root',
+    PYRO_CACHE: cache,
+    PYRO_FIRECRACKER: firecracker,
+    ...(jailer === null ? {} : { PYRO_JAILER: jailer }),
+  }
+}
