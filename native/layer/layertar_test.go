@@ -269,7 +269,7 @@ func TestUnpackHostile(t *testing.T) {
 	wantCode(t, unpack(whole, dir+"/new", many), "layer_too_large")
 	wantCode(t, unpack(whole, dir+"/new", layertar.UnpackOptions{MaxEntries: 9, MaxBytes: 4096}), "layer_too_large")
 	wantCode(t, unpack(append(whole, make([]byte, 2<<20)...), dir+"/new", layertar.UnpackOptions{}), "layer_invalid")
-	wantCode(t, unpack(whole, dir+"/new", layertar.UnpackOptions{IDs: &stack.Idmap{Base: base, Size: 0}}), "layer_invalid")
+	wantCode(t, unpack(whole, dir+"/new", layertar.UnpackOptions{IDs: &stack.Idmap{Base: base, Size: 0}}), "bad_args")
 	wantNone(t, dir, "victim")
 	if read(t, dir+"/victim") != "safe" {
 		t.Fatal("something outside the tree was written")

@@ -39,7 +39,7 @@ export interface DiskMedium {
   disks: MachineDisk[]
   /** Who the machine's process runs as, in ids of the holder's namespace; it must be able to open the images. */
   owner: Owner
-  /** A machine that only reads: every disk read-only, nothing of the user's runs. */
+  /** A machine that only reads: every file system is mounted read-only, nothing of the user's runs. */
   inspect: boolean
 }
 

@@ -70,7 +70,10 @@ func Unpack(ctx context.Context, in io.Reader, dest int, options UnpackOptions) 
 	if err := u.at.open(dest, u); err != nil {
 		return nil, err
 	}
-	err := u.all()
+	err := u.undescribed(u.at.top().fd)
+	if err == nil {
+		err = u.all()
+	}
 	if closed := u.at.close(); err == nil {
 		err = closed
 	}

@@ -121,7 +121,10 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
   test('a machine that is only looked at cannot be written', async () => {
     const backend = here.backend()
     const spec = here.spec('four')
-    if (spec.medium.kind === 'disk') spec.medium.inspect = true
+    if (spec.medium.kind === 'disk') {
+      spec.medium.inspect = true
+      spec.medium.disks = spec.medium.disks.map((disk) => ({ ...disk, readOnly: true }))
+    }
     const record = await backend.start(spec)
     const port = await backend.connect('four', 'bulk')
     const { disks, line } = JSON.parse(await ask(port, 'report'))
