@@ -1,6 +1,4 @@
 /** QEMU's monitor, played by nobody that one could trust. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Duplex, duplexPair } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { type QmpEvent, type QmpOptions, speakQmp } from '../../../src/backend/qemu/qmp.ts'
@@ -120,58 +118,4 @@ describe('one that does not', () => {
     ours.destroy(new Error('reset'))
     await expect(opened).rejects.toMatchObject(unreachable)
   })
-  test('whatever it says, the caller is answered and nothing is kept', async () => {
-    const folder = join(import.meta.dirname, 'corpus')
-    const corpus = readdirSync(folder).map((name) => readFileSync(join(folder, name)))
-    const random = numbers(20_260_101)
-    const ends = { well: 0, badly: 0 }
-    for (let round = 0; round < 800; round++) {
-      const transcript = mutate(corpus[round % corpus.length]!, random)
-      // One line for the greeting and for each command, as a real one would.
-      const said = transcript.toString('latin1').split(/(?<=\n)/)
-      const next = () => {
-        const line = said.shift()
-        return line === undefined ? null : Buffer.from(line, 'latin1')
-      }
-      const stream = monitor(next, next() ?? '', 1 + random(100))
-      const settled = await speak(stream, { timeoutMs: 30 })
-        .then((qmp) => Promise.all([qmp.execute('query-status'), qmp.execute('query-kvm')]))
-        .catch((error) => error)
-      if (Array.isArray(settled)) {
-        ends.well += 1
-        expect(settled).toEqual([
-          { status: expect.any(String), running: expect.any(Boolean) },
-          { enabled: expect.any(Boolean), present: expect.any(Boolean) },
-        ])
-      } else {
-        ends.badly += 1
-        expect(['guest_unreachable', 'machine_failed']).toContain(settled.code)
-      }
-      stream.destroy()
-    }
-    expect(Math.min(ends.well, ends.badly)).toBeGreaterThan(50)
-  })
 })
-
-/** A generator with a seed, so that what fails fails again. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
-  }
-}
-
-function mutate(original: Buffer, random: (below: number) => number): Buffer {
-  let bytes = Buffer.from(original)
-  for (let times = random(4); times > 0; times--) {
-    const [at, other] = [random(bytes.length + 1), random(bytes.length + 1)]
-    const [from, to] = [Math.min(at, other), Math.max(at, other)]
-    const kind = random(4)
-    if (kind === 0 && at < bytes.length) bytes[at] = random(256)
-    else if (kind === 1) bytes = Buffer.concat([bytes.subarray(0, from), bytes.subarray(to)])
-    else if (kind === 2) bytes = Buffer.concat([bytes.subarray(0, to), bytes.subarray(from)])
-    else bytes = Buffer.concat([bytes.subarray(0, at), Buffer.from('{}[]",:\n\0'), bytes.subarray(at)])
-  }
-  return bytes
-}
