@@ -10,6 +10,7 @@ import { both } from './both.ts'
 import { choose } from './choose.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
+import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { running } from './layers.ts'
@@ -62,12 +63,19 @@ export async function createWorkspace(
           const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
           const hostname = input.name ?? row.id
-          const sandbox = await backend.start({ id: row.id, hostname, dir, limits, medium })
+          const sandbox = await backend.start({
+            id: row.id,
+            hostname,
+            dir,
+            limits,
+            medium,
+            onReachable: () => call(engine, row.id),
+          })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
+          if (backend.medium === 'disk') await introduce(engine, row.id, hostname)
           return sandbox
         },
       )
-      greet(engine, row.id)
       await layers.attach(of, running(backend, sandbox))
       context.signal.throwIfAborted()
       engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
@@ -80,17 +88,6 @@ export async function createWorkspace(
       throw error
     }
   })
-}
-
-/**
- * Opens the channel while the agent is still starting: its socket takes connections already, and the first command waits
- * there for it. An agent that never serves is found by that command, one that ended by the next look at the workspace.
- */
-function greet(engine: Engine, id: string): void {
-  engine.guests
-    .of(id)
-    .hello()
-    .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
 }
 
 function insertRow(

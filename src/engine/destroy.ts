@@ -17,5 +17,6 @@ export async function stop(engine: Engine, row: WorkspaceRow): Promise<void> {
 
 /** Unmounts and removes its layers. */
 export async function removeFiles(engine: Engine, row: WorkspaceRow): Promise<void> {
+  await engine.lender.end(row.id)
   await engine.backends.layersOf(row).drop(subject(row))
 }

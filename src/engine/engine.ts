@@ -29,6 +29,7 @@ export interface Lender {
   ) => Promise<T>
   /** Ends the machine that reads this workspace's disks, if there is one. */
   end: (id: string) => Promise<void>
+  endAll: () => Promise<void>
 }
 
 export interface Engine {

@@ -9,12 +9,11 @@ import { layerPaths } from '../layer/stack.ts'
 import type { Subject } from '../layer/store/store.ts'
 import type { SandboxRecord, WorkspaceRow } from '../store/workspaces.ts'
 import type { Engine, Lender } from './engine.ts'
+import { BOOT_MS } from './greet.ts'
 import { requireWorkspace } from './workspaces.ts'
 
 /** How long a machine that only reads outlives its last use. */
 const LINGER_MS = 5_000
-/** An emulated machine on a busy host. */
-export const BOOT_MS = 60_000
 const SMALL = { vcpu_count: 1, mem_mib: 256, pids_limit: 64 }
 
 interface Reader {
@@ -72,7 +71,13 @@ export function lender(engine: () => Engine): Lender {
     await engine().backends.of(engine().workspaces.placementOf(id)).stop(id, null)
   }
 
-  return { withGuest, end }
+  return {
+    withGuest,
+    end,
+    async endAll() {
+      await Promise.allSettled([...readers.keys()].map(end))
+    },
+  }
 }
 
 /** A workspace that is being created has a guest as soon as its sandbox is recorded. */

@@ -63,6 +63,7 @@ async function main(): Promise<void> {
     idle.stop()
     await server.close()
     await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
+    await engine.lender.endAll()
     engine.guests.closeAll()
     // The holder's mounts are needed as long as a workspace runs, whoever asked.
     const running = engine.workspaces.list().some(({ state }) => state === 'running')

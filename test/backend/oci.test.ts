@@ -4,6 +4,8 @@ import { backendSuite } from './suite.ts'
 
 const name = `pyrotest${process.pid}`
 
+const subject = { backend: 'oci', environment: 'host' } as const
+
 if (isRoot) {
   let user: User | undefined
   const once = () => {
@@ -13,10 +15,10 @@ if (isRoot) {
   afterAll(() => {
     if (user) removeUser(user)
   })
-  backendSuite({ name: 'oci as root', enforcement: 'full' })
-  backendSuite({ name: 'oci as an ordinary user', user: once, enforcement: 'partial' })
+  backendSuite({ ...subject, name: 'oci as root', enforcement: 'full' })
+  backendSuite({ ...subject, name: 'oci as an ordinary user', user: once, enforcement: 'partial' })
 } else {
-  backendSuite({ name: 'oci as an ordinary user', enforcement: 'partial' })
+  backendSuite({ ...subject, name: 'oci as an ordinary user', enforcement: 'partial' })
   describe('oci as root', () => {
     test.skip('needs root', () => {})
   })

@@ -1,151 +1,11 @@
-/** The engine killed, and the disk full or broken, at every record it writes: nothing is half done, nothing is left. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { FAULT_POINTS, type FaultPoint } from '../../src/engine/faults.ts'
-import {
-  killEngines,
-  Lost,
-  newFolder,
-  Refused,
-  removeFolder,
-  startEngine,
-  type TestEngine,
-} from '../support/engine.ts'
-import { cgroupsOf, mountsBelow, processesNaming } from '../support/leaks.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { killEngines, Lost, newFolder, Refused, removeFolder, startEngine } from '../support/engine.ts'
+import { mountsBelow, processesNaming } from '../support/leaks.ts'
+import { faultSuite } from './faultsuite.ts'
 
-const folder = newFolder()
-const seed = join(folder, 'seed')
-const out = join(folder, 'out.txt')
-let kept: string
-
-beforeAll(async () => {
-  mkdirSync(seed)
-  writeFileSync(join(seed, 'a.txt'), 'from the seed\n')
-  const engine = await startEngine({ folder })
-  kept = (await engine.call('workspace_create', { environment: 'host', seed_path: seed, name: 'kept' }))
-    .workspace_id
-  await engine.call('workspace_exec', { workspace_id: kept, command: 'echo first words; echo x > made.txt' })
-  await engine.call('workspace_exec', { workspace_id: kept, command: 'sleep 600', wait_ms: 0 })
-  await engine.kill()
-})
+faultSuite({ name: 'oci', backend: 'oci', environment: 'host', kinds: ['kill', 'enospc', 'eio'] })
 
 afterEach(killEngines)
-afterAll(async () => {
-  const engine = await startEngine({ folder })
-  await engine.stop()
-  expect(processesNaming(folder)).toEqual([])
-  expect(mountsBelow(folder)).toEqual([])
-  expect(cgroupsOf(kept)).toEqual([])
-  expect(readdirSync(join(folder, 'home/workspaces'))).toEqual([])
-  removeFolder(folder)
-})
-
-/** What reaches each point, on an engine that has it armed. */
-const DRIVE: Record<string, (engine: TestEngine, point: FaultPoint) => Promise<unknown>> = {
-  holder: (engine) => engine.call('env_list', {}),
-  create: (engine, point) =>
-    engine.call('workspace_create', {
-      environment: 'host',
-      seed_path: point === 'create.undone' ? join(folder, 'missing') : seed,
-      name: 'second',
-    }),
-  exec: (engine, point) =>
-    engine.call('workspace_exec', {
-      workspace_id: 'kept',
-      command: 'echo hi',
-      cwd: point === 'exec.undone' ? '/missing' : '/',
-    }),
-  update: (engine) => engine.call('workspace_update', { workspace_id: 'kept', labels: { touched: 'yes' } }),
-  export: (engine) =>
-    engine.call('workspace_export', { workspace_id: 'kept', path: 'a.txt', output_path: out }),
-  end: (engine) => engine.call('workspace_status', { workspace_id: 'second' }),
-  delete: async (engine) => {
-    await engine.call('workspace_delete', { workspace_id: 'second' })
-  },
-}
-
-/** Things that have to be there before the armed engine starts. */
-async function prepare(point: FaultPoint): Promise<void> {
-  rmSync(out, { force: true })
-  if (point.startsWith('delete.')) {
-    const engine = await startEngine({ folder })
-    await engine.call('workspace_create', { environment: 'host', seed_path: seed, name: 'second' })
-    await engine.kill()
-  }
-  if (point === 'end.outcome') {
-    const engine = await startEngine({ folder })
-    await engine.call('workspace_create', { environment: 'host', name: 'second' })
-    await engine.kill()
-    const db = new DatabaseSync(join(folder, 'home/pyro.db'), { readOnly: true })
-    const row = db.prepare("SELECT sandbox FROM workspaces WHERE name = 'second'").get() as {
-      sandbox: string
-    }
-    db.close()
-    process.kill(JSON.parse(row.sandbox).pid, 'SIGKILL')
-  }
-  if (point === 'adopt.outcome') {
-    const engine = await startEngine({ folder, env: { PYRO_FAULT: 'exec.intent:kill' } })
-    await expect(DRIVE['exec']!(engine, 'exec.intent')).rejects.toThrow(Lost)
-    await engine.ended
-  }
-}
-
-/** The state is old or new, what was there is there, and the next command works. */
-async function verify(before: Set<string>): Promise<void> {
-  const engine = await startEngine({ folder })
-  try {
-    await verifyWith(engine, before)
-  } finally {
-    await engine.kill()
-  }
-}
-
-async function verifyWith(engine: TestEngine, before: Set<string>): Promise<void> {
-  const { workspaces } = await engine.call('workspace_list', {})
-  for (const { workspace_id, name } of workspaces) {
-    if (name === 'kept') continue
-    // A workspace that recovery is taking away is gone when its queue is through; one that is there works.
-    const left = await engine.call('workspace_delete', { workspace_id }).catch((error) => error)
-    if (left instanceof Error) expect((left as Refused).body.code).toBe('workspace_not_found')
-  }
-  const { entries } = await engine.call('workspace_logs', { workspace_id: kept, limit: 1000 })
-  expect(entries[0]).toMatchObject({ sequence: 1, exit_code: 0, stdout: 'first words\n' })
-  expect(entries[1]).toMatchObject({ sequence: 2, state: 'running' })
-  for (const entry of entries.slice(2))
-    expect(entry).toMatchObject({ state: 'exited', exit_code: 0, stdout: 'hi\n' })
-  const status = await engine.call('workspace_status', { workspace_id: kept })
-  expect(status.state).toBe('running')
-  expect([{}, { touched: 'yes' }]).toContainEqual(status.labels)
-  const command = '[ "$(cat a.txt made.txt)" = "$(printf "from the seed\\nx")" ] && echo hi'
-  const answer = await engine.call('workspace_exec', { workspace_id: kept, command })
-  expect(answer).toMatchObject({ exit_code: 0, stdout: 'hi\n' })
-  if (existsSync(out)) expect(readFileSync(out, 'utf8')).toBe('from the seed\n')
-  for (const name of readdirSync(folder)) expect(before.has(name) || name === 'out.txt').toBe(true)
-  expect(readdirSync(join(folder, 'home/workspaces'))).toEqual([kept])
-}
-
-describe.each(FAULT_POINTS.filter((point) => !point.startsWith('holder.')))('%s', (point) => {
-  test.each(['kill', 'enospc', 'eio'] as const)('%s', { timeout: 60_000 }, async (kind) => {
-    await prepare(point)
-    const before = new Set(readdirSync(folder))
-    const env = { PYRO_FAULT: `${point}:${kind}` }
-    const engine = await startEngine({ folder, env }).catch((error: Error) => error)
-    if (engine instanceof Error) {
-      // The point lies in recovery: the armed engine may die before it answers.
-      expect(['adopt.outcome', 'end.outcome']).toContain(point)
-    } else {
-      const drive = DRIVE[point.split('.')[0]!]
-      const answer = await (drive?.(engine, point) ?? Promise.resolve()).catch((error: Error) => error)
-      if (kind === 'kill') expect(await engine.ended).toMatchObject({ signal: 'SIGKILL' })
-      else if (answer instanceof Refused)
-        expect(['disk_full', 'io_error', 'seed_not_found', 'cwd_not_found']).toContain(answer.body.code)
-      await engine.kill()
-    }
-    await verify(before)
-  })
-})
 
 describe('holder', () => {
   test.each([
@@ -156,7 +16,7 @@ describe('holder', () => {
   ] as const)('%s %s', async (point, kind) => {
     const fresh = newFolder()
     const armed = await startEngine({ folder: fresh, env: { PYRO_FAULT: `${point}:${kind}` } })
-    const answer = await DRIVE['holder']!(armed, point).catch((error: Error) => error)
+    const answer = await armed.call('env_list', {}).catch((error: Error) => error)
     expect(answer).toBeInstanceOf(kind === 'kill' ? Lost : Refused)
     await armed.kill()
     const engine = await startEngine({ folder: fresh })

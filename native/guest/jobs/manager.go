@@ -28,6 +28,8 @@ type Config struct {
 	Lease time.Duration // how long a reader that went away is waited for
 	// Cgroup is the open control group (v2) that supervisors, and with them all jobs, are started into; 0: init's own.
 	Cgroup int
+	// Ended is called after each job whose books are closed; it must not block.
+	Ended func()
 }
 
 type Manager struct {

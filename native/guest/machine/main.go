@@ -40,6 +40,7 @@ type machine struct {
 	workspace     int // open directory; -1 until it is mounted
 	seeded        bool
 	ended, sealed bool
+	writing       bool
 }
 
 // IsInit says that the kernel has started this program as the init of our initramfs.
@@ -73,7 +74,7 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		service.Jobs = &jobs.Config{Spool: spoolDir, Self: "/proc/self/exe", Lease: lease, Cgroup: group}
+		service.Jobs = &jobs.Config{Spool: spoolDir, Self: "/proc/self/exe", Lease: lease, Cgroup: group, Ended: m.writeOutSoon}
 	}
 	err = boot.Serve(service)
 	killAll()

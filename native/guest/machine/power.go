@@ -54,6 +54,31 @@ func (m *machine) seal() {
 	m.sealed = true
 }
 
+// writeOutDelay gathers the ends of commands that follow each other.
+const writeOutDelay = 200 * time.Millisecond
+
+// writeOutSoon has what was written put on the disk: a machine that is killed loses what its kernel still held back, which
+// after a command's end is at most this delay and the writing itself.
+func (m *machine) writeOutSoon() {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	if m.writing || m.ended {
+		return
+	}
+	m.writing = true
+	time.AfterFunc(writeOutDelay, func() {
+		m.lock.Lock()
+		m.writing = false
+		m.lock.Unlock()
+		changes, err := unix.Open(m.hubPath("changes"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return
+		}
+		defer unix.Close(changes)
+		_ = unix.Syncfs(changes)
+	})
+}
+
 // freeze is FIFREEZE of linux/fs.h: _IOWR('X', 119, int).
 const freeze = 0xc0045877
 

@@ -3,11 +3,13 @@ package machine
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	guestlayers "pyro/native/guest/layers"
 	"pyro/native/layer/changes"
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/export"
@@ -112,5 +114,23 @@ func (m *machine) Tree(ctx context.Context, path string, begin func(kind string)
 		return err
 	}
 	_, err = export.Send(ctx, workspace, path, begin, to)
+	// What is taken out here is an export, whatever it is packed by.
+	if fault.HasCode(err, "layer_changed") {
+		return fault.Retry("export_changed", path, "a file below %s changed while it was read", path)
+	}
 	return err
+}
+
+// Layers are the host's to take out; what was written below /workspace can be put in until that is mounted.
+func (m *machine) Layers() http.Handler {
+	places := guestlayers.Places{
+		"baseline":  m.hubPath("base"),
+		"workspace": m.hubPath("changes/workspace/upper"),
+		"root":      m.hubPath("changes/root/upper"),
+	}
+	return guestlayers.Handler(places, func(name string) bool {
+		m.lock.Lock()
+		defer m.lock.Unlock()
+		return name == "workspace" && m.workspace < 0 && !m.ended && !m.params.Inspect
+	})
 }

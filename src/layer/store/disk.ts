@@ -60,7 +60,9 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
   const medium = (of: Subject, at: Place, env: string, inspect: boolean): DiskMedium => {
     const disks: MachineDisk[] = [{ name: 'env', path: env, readOnly: true }]
     if (of.seeded) disks.push({ name: 'base', path: at.base, readOnly: true })
-    disks.push({ name: 'changes', path: at.changes, readOnly: inspect })
+    // Also where a machine only reads: one that ended without order left writes in its file system's journal, and the
+    // kernel that looks next puts them in their places.
+    disks.push({ name: 'changes', path: at.changes, readOnly: false })
     return { kind: 'disk', disks, owner: at.who.writable, inspect }
   }
   const lend = <T>(of: Subject, use: (guest: GuestLayers) => Promise<T>): Promise<T> => {
@@ -69,6 +71,15 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       return medium(of, at, readlinkSync(at.env), true)
     }
     return withGuest(of, inspect, use)
+  }
+  /** Stacking and sealing go on beside each other, and both need it. */
+  const placeholders = new Map<string, Promise<unknown>>()
+  function placeholder({ id }: Subject, { base, who }: Place): Promise<unknown> {
+    const known = placeholders.get(id)
+    if (known !== undefined) return known
+    const making = hand.call('image_placeholder', { output: base, size: PLACEHOLDER, owner: who.writable })
+    placeholders.set(id, making)
+    return making
   }
   /** Ids that own a sealed tree on disk; null where they are those of the image. */
   const shift = ({ who }: Place) => (who.sealed.uid === 0 ? null : who.inside)
@@ -86,7 +97,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       const [env] = await together([
         environment.image(at.who.sealed, options),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
-        of.seeded && hand.call('image_placeholder', { output: at.base, size: PLACEHOLDER, owner }),
+        of.seeded && placeholder(of, at),
       ])
       symlinkSync(env, at.env)
       return medium(of, at, env, false)
@@ -101,6 +112,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     async seal(of) {
       if (!of.seeded) return
       const at = await place(of)
+      await placeholder(of, at)
       await hand.call('image_seal', {
         source: at.tree,
         output: at.base,
@@ -111,6 +123,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     },
 
     async attach(of) {
+      placeholders.delete(of.id)
       const { tree, arriving } = await place(of)
       const mount = async (guest: GuestLayers) => {
         if (existsSync(arriving)) await guest.putLayer('workspace', createReadStream(arriving))
@@ -162,6 +175,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     },
 
     async drop(of) {
+      placeholders.delete(of.id)
       const { dir } = await place(of)
       await hand.call('remove', { path: dir })
     },
