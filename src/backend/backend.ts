@@ -11,6 +11,8 @@ export interface SandboxSpec {
   dir: string
   limits: Workspace['limits']
   medium: DirectoryMedium | DiskMedium
+  /** Called, where it is early enough to be of use, when connections are taken that will wait for the agent. */
+  onReachable?: () => void
 }
 
 /** File systems of this machine: what a container is given. */
