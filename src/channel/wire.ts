@@ -46,6 +46,9 @@ export interface WireStream {
   body: Readable
 }
 
+/** Few large frames cost an emulated guest less than many small ones. */
+const MAX_FRAME = 1_048_576
+
 type Head = IncomingHttpHeaders & { ':status'?: number | undefined }
 
 const unreachable = (reason: string) =>
@@ -70,7 +73,12 @@ export function wire({ dial, refusal, streamWindow, connectionWindow }: WireOpti
       const stream = dialled instanceof Promise ? await dialled : dialled
       const opened = connect('http://guest', {
         createConnection: () => stream,
-        settings: { initialWindowSize: streamWindow, enablePush: false, maxHeaderListSize: 16_384 },
+        settings: {
+          initialWindowSize: streamWindow,
+          enablePush: false,
+          maxHeaderListSize: 16_384,
+          maxFrameSize: MAX_FRAME,
+        },
         maxHeaderListPairs: 64,
       })
       opened.once('connect', () => {
