@@ -1,5 +1,6 @@
 /** A real machine without an engine: our kernel and init under QEMU, with a root of a few programs of this machine. */
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   cpSync,
   existsSync,
@@ -11,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { DiskMedium, SandboxSpec } from '../../src/backend/backend.ts'
@@ -60,6 +62,8 @@ export interface Machine {
   record: SandboxRecord
   /** A new channel, as another engine would have; the caller closes it. */
   channel: () => Guest
+  /** The control port as bytes, without sessions. */
+  port: () => Socket
   isAlive: () => boolean
   console: () => string
   end: () => Promise<void>
@@ -74,12 +78,13 @@ export interface Machines {
   close: () => Promise<void>
 }
 
-export async function machines(): Promise<Machines> {
+/** `init` is the program that the machines run; ours where none is given. */
+export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Promise<Machines> {
   const folder = mkdtempSync(join(tmpdir(), 'm-'))
   const hand = testHand(folder)
   const runtimeDir = join(folder, 'run')
   const cache = process.env['PYRO_TEST_CACHE'] ?? resolvePaths().cache
-  const images = guestImages({ hand: hand.call, cache, binary: join(ROOT, 'native/bin/pyro-native') })
+  const images = guestImages({ hand: hand.call, cache, binary: init })
   await images.ensure()
   const { mode } = await hand.info()
   const id = { root: 1_879_048_192, user: 1 }[mode]
@@ -88,6 +93,8 @@ export async function machines(): Promise<Machines> {
   await hand.call('erofs', { source: environment(join(folder, 'env')), output: env, ids: null })
   const backend = qemuBackend({ hand, guestImages: images, runtimeDir, cache, accel: 'tcg' })
   const alive = new Set<Machine>()
+  // Control groups are the whole machine's: names of two at a time must differ.
+  const series = randomBytes(3).toString('hex')
   let count = 0
 
   async function disks(dir: string): Promise<DiskMedium['disks']> {
@@ -104,7 +111,7 @@ export async function machines(): Promise<Machines> {
   return {
     folder,
     async start({ over, inspect = false, pids = 200 } = {}) {
-      const name = `m${count++}`
+      const name = `m${series}${count++}`
       const dir = join(folder, name)
       mkdirSync(dir, { mode: 0o700 })
       const limits = {
@@ -128,6 +135,7 @@ export async function machines(): Promise<Machines> {
         medium,
         record,
         channel: () => guest((use) => backend.connect(name, use)),
+        port: () => connect(join(runtimeDir, `${name}.control.sock`)),
         isAlive: () => backend.find(record),
         console: () => readFileSync(join(dir, 'console.log'), 'utf8'),
         async end() {
