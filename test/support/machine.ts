@@ -1,5 +1,6 @@
 /** A real machine without an engine: our kernel and init under QEMU, with a root of a few programs of this machine. */
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   cpSync,
   existsSync,
@@ -77,9 +78,6 @@ export interface Machines {
   close: () => Promise<void>
 }
 
-/** Names are of the whole run: machines of several makers live beside each other. */
-let count = 0
-
 /** `init` is the program that the machines run; ours where none is given. */
 export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Promise<Machines> {
   const folder = mkdtempSync(join(tmpdir(), 'm-'))
@@ -95,6 +93,9 @@ export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Pro
   await hand.call('erofs', { source: environment(join(folder, 'env')), output: env, ids: null })
   const backend = qemuBackend({ hand, guestImages: images, runtimeDir, cache, accel: 'tcg' })
   const alive = new Set<Machine>()
+  // Control groups are the whole machine's: names of two at a time must differ.
+  const series = randomBytes(3).toString('hex')
+  let count = 0
 
   async function disks(dir: string): Promise<DiskMedium['disks']> {
     const [base, changes] = [join(dir, 'base'), join(dir, 'changes')]
@@ -110,7 +111,7 @@ export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Pro
   return {
     folder,
     async start({ over, inspect = false, pids = 200 } = {}) {
-      const name = `m${process.pid}-${count++}`
+      const name = `m${series}${count++}`
       const dir = join(folder, name)
       mkdirSync(dir, { mode: 0o700 })
       const limits = {
