@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
+import { getDefaultHighWaterMark, setDefaultHighWaterMark } from 'node:stream'
 
 /** Bytes of one record. */
 const MAX_LINE = 1024
@@ -24,6 +25,8 @@ export interface HostLimits {
   dialMs: number
   /** Pieces of received data are copied out of the socket's buffer, where they would hold all of it. */
   compact: boolean
+  /** Bytes beyond the window that a stream may hold here: Node gives the window back as long as its buffer has less. */
+  held: number
   /** Megabytes that Node lets a session hold; what waits to be sent counts. Streams beyond it are reset. */
   sessionMemory: number
 }
@@ -80,7 +83,9 @@ export async function followDials(
     counts.dialling--
     if (session.destroyed) return
     counts.open++
-    const stream = session.request({ ':method': 'POST', ':path': `/v1/dial/${id}` })
+    const stream = holding(limits.held, () =>
+      session.request({ ':method': 'POST', ':path': `/v1/dial/${id}` }),
+    )
     stream.on('error', () => {})
     stream.on('close', () => {
       counts.open--
@@ -120,6 +125,17 @@ export async function followDials(
       for await (const part of stream) text += part
       return text === '' ? undefined : JSON.parse(text)
     },
+  }
+}
+
+/** A stream of HTTP/2 takes no high water mark, so it gets the default, which is 64 KiB, unless that is another meanwhile. */
+function holding<T>(bytes: number, make: () => T): T {
+  const usual = getDefaultHighWaterMark(false)
+  setDefaultHighWaterMark(false, bytes)
+  try {
+    return make()
+  } finally {
+    setDefaultHighWaterMark(false, usual)
   }
 }
 

@@ -1,7 +1,7 @@
 /** The host's part in what the programs of native/bench/dials/programs.go do. */
 import type { ClientHttp2Stream } from 'node:http2'
 
-const PIECE = 65_536
+const PIECE = 32_768
 const SLOW_BYTES = 64
 
 export interface Parts {
@@ -11,18 +11,19 @@ export interface Parts {
   /** Streams that ended, by kind. */
   ended: Map<string, number>
   echoes: ClientHttp2Stream[]
-  stop: () => void
+  drips: ClientHttp2Stream[]
 }
 
 export function parts(): Parts {
   const moved = new Map<string, number>()
   const ended = new Map<string, number>()
   const echoes: ClientHttp2Stream[] = []
+  const drips: ClientHttp2Stream[] = []
   const slow = new Set<ClientHttp2Stream>()
   const add = (to: Map<string, number>, kind: string, by: number) => to.set(kind, (to.get(kind) ?? 0) + by)
-  const reading = setInterval(() => {
+  setInterval(() => {
     for (const stream of slow) add(moved, 'slow-up', stream.read(SLOW_BYTES)?.length ?? 0)
-  }, 1000)
+  }, 1000).unref()
 
   function serve(name: string, stream: ClientHttp2Stream): void {
     const [kind = '', bytes] = name.split('.')
@@ -33,6 +34,7 @@ export function parts(): Parts {
     if (kind === 'slow-up' || kind === 'drip') {
       stream.on('readable', () => {})
       if (kind === 'slow-up') slow.add(stream)
+      else drips.push(stream)
     } else if (kind === 'up') {
       stream.on('data', (piece: Buffer) => add(moved, kind, piece.length)).once('end', () => stream.end())
     } else if (kind === 'echo') echoes.push(stream)
@@ -42,7 +44,7 @@ export function parts(): Parts {
       if (kind === 'slow-down' || kind === 'stuck-down') pour(stream, Number.POSITIVE_INFINITY, () => {})
     }
   }
-  return { serve, moved, ended, echoes, stop: () => clearInterval(reading) }
+  return { serve, moved, ended, echoes, drips }
 }
 
 /** Writes pieces as a socket would give them, each once the one before it has left. */

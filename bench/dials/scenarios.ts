@@ -65,7 +65,7 @@ async function pings(b: Bench, count: number): Promise<number[]> {
 }
 
 /** One stream alone, up and down. */
-export const alone = (b: Bench) => rates(b, 1, 64 * MIB)
+export const alone = (b: Bench) => rates(b, 1, 48 * MIB)
 
 /** A few readers that stall, each way, and then ones that don't: what the latter got in a second and a half. */
 export async function stalled(b: Bench, count: number) {
@@ -129,7 +129,7 @@ export async function full(b: Bench) {
 
 /** More streams than the guest's server allows, by a host that does not count: they wait in Node, unseen. */
 export async function uncounted(b: Bench) {
-  const asked = b.load({ kind: 'hold', count: 700, at_once: 700 }).catch(() => null)
+  const asked = b.load({ kind: 'hold', count: 700, at_once: 100 }).catch(() => null)
   await sleep(1500)
   const { open } = await b.stats().catch(() => ({ open: Number.NaN }))
   void asked
@@ -154,10 +154,12 @@ export async function beyond(b: Bench, most: number) {
 
 /** Readers that stall while small pieces come in between much else. */
 export async function drip(b: Bench) {
+  await rate(b, 'up', 4, 384 * MIB)
   const before = b.resident()
   await b.load({ kind: 'drip', count: 1000 })
-  await rate(b, 'up', 4, 768 * MIB)
-  return { grew: b.resident() - before }
+  await rate(b, 'up', 4, 512 * MIB)
+  const waiting = b.drips.reduce((sum, stream) => sum + stream.readableLength, 0)
+  return { waiting, grew: b.resident() - before }
 }
 
 /** A host with open streams, to be killed; says when it is there. */

@@ -206,9 +206,19 @@ type conn struct {
 	gone <-chan struct{}
 }
 
-func (c *conn) Read(p []byte) (int, error)  { return c.body.Read(p) }
+// Read ends with the host: what came before would be read to its end first, and a slow program takes its time.
+func (c *conn) Read(p []byte) (int, error) {
+	select {
+	case <-c.gone:
+		return 0, io.ErrUnexpectedEOF
+	default:
+		return c.body.Read(p)
+	}
+}
+
 func (c *conn) Write(p []byte) (int, error) { return c.w.Write(p) }
-func (c *conn) close()                      { close(c.done) }
+
+func (c *conn) close() { close(c.done) }
 
 // send writes and does not keep.
 func (c *conn) send(p []byte) error {

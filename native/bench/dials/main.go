@@ -27,8 +27,8 @@ import (
 func main() {
 	socket := flag.String("socket", "", "where to listen")
 	streams := flag.Int("streams", 2048, "streams open at a time")
-	streamWindow := flag.Int("stream-window", 64<<10, "bytes that a stream may hold unread")
-	connectionWindow := flag.Int("connection-window", 128<<20, "bytes that all streams together may hold unread")
+	streamWindow := flag.Int("stream-window", 32<<10, "bytes that a stream may hold unread")
+	connectionWindow := flag.Int("connection-window", 64<<20, "bytes that all streams together may hold unread")
 	flag.Parse()
 	if err := run(*socket, http.HTTP2Config{
 		MaxConcurrentStreams:          *streams,

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 )
 
@@ -28,14 +29,21 @@ func (o order) use(c *conn) {
 			}
 		}
 	case "slow-down":
-		for block := make([]byte, 64); ; time.Sleep(time.Second) {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for block := make([]byte, 64); ; {
 			if _, err := c.Read(block); err != nil {
 				return
+			}
+			select {
+			case <-tick.C:
+			case <-c.gone:
 			}
 		}
 	case "stuck-down":
 		<-c.gone
 	case "drip":
+		time.Sleep(rand.N(20 * time.Millisecond))
 		for block := make([]byte, 16); c.send(block) == nil; time.Sleep(20 * time.Millisecond) {
 		}
 	case "echo":
