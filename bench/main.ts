@@ -6,9 +6,11 @@ import { join, resolve } from 'node:path'
 import { cliBench } from './cli.ts'
 import { withEngine } from './engine.ts'
 import { outputBench } from './output.ts'
+import { machineBench } from './machine.ts'
 import { seedBench } from './seed.ts'
 import { execBench, startBench, versionOf } from './start.ts'
 import type { Claim } from './stats.ts'
+import { missingForMachines } from '../test/support/machines.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const asUser = process.argv.includes('--as-user')
@@ -55,6 +57,7 @@ await withEngine(isRoot ? 'root' : 'user', async (bench) => {
   await add(outputBench(bench))
   await add(cliBench(bench))
   if (isRoot) for (const claim of ordinaryUser()) note(claim)
+  if (missingForMachines().length === 0) await add(machineBench())
   await add(seedBench(bench, 1000))
   await add(seedBench(bench, 100_000))
 })
@@ -86,12 +89,15 @@ ${rows.join('\n')}
 
 ## What each is made of
 
-- **create → first exec**: two calls through an open SDK connection. Three records, two overlay mounts, one start of the
-  OCI runtime, one attached mount, one HTTP/2 connection. It costs no more when the machine has more workspaces. The
-  other side runs the same bundle, from a shell that is already in the namespaces where its mounts are.
+- **create → first exec**: two calls through an open SDK connection. Three records, one request that makes two mounts and
+  starts the OCI runtime, one HTTP/2 connection. The other side runs the same bundle with the same confinement, from a shell
+  that is already in the namespaces where its mounts are, and lets the runtime compile the seccomp profile, as it would.
+  Each workspace is deleted before the next round, outside the time; the bare runtime removes its container inside it.
 - **exec**: one call, one request to the agent, two records. The other side is posix_spawn and wait in a program inside.
 - **output**: the agent splices a command's pipe into a ring file; a reader on this machine reads that file and
   acknowledges by cursor, so bytes do not pass through the engine.
+- **machine**: emulated here, so both sides are. Serving is a request answered by the agent, after the modules, the disks and
+  the root; the bare init opens one port and writes a byte. A request is HTTP/2 and JSON in an emulated processor.
 - **seed**: the time of a seeded create less that of an empty one.
 `
 }

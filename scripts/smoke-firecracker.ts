@@ -2,7 +2,7 @@
 //   npm run smoke:firecracker [-- --emulated]        (--emulated: also where there is KVM)
 // Exit status: 0 passed, 1 failed, 75 not run (the last line says what is missing; never to be taken for passed).
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { firecrackerBackend } from '../src/backend/firecracker/index.ts'
@@ -23,6 +23,8 @@ const EMULATED_MS = 480_000
 const checkout = join(import.meta.dirname, '..')
 const job = join(import.meta.dirname, 'smoke/job.ts')
 const { cache } = resolvePaths()
+const folder = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
 const found = await findFirecracker().catch((error) => {
   const { message, hint } = toPyroError(error)
@@ -32,7 +34,7 @@ const version = `Firecracker ${found.version.join('.')} (${found.firecracker})`
 console.log(`smoke: ${version}, jailer ${found.jailer ?? 'none'}`)
 prepare()
 if (!process.argv.includes('--emulated') && (await hardwareWorks())) {
-  const { status } = spawnSync(process.execPath, [job, mkdtempSync(join(tmpdir(), 'pyro-smoke-'))], {
+  const { status } = spawnSync(process.execPath, [job, join(folder, 'job')], {
     stdio: 'inherit',
     env: environment(found),
   })
@@ -51,18 +53,17 @@ function notRun(why: string): never {
 
 /** Guest kernel, initramfs and environment are made here: the emulated machine has no network. */
 function prepare(): void {
-  const home = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
-  const env = { ...process.env, PYRO_HOME: home }
+  const env = { ...process.env, PYRO_HOME: join(folder, 'prepare') }
   const run = (...args: string[]) => spawnSync(join(checkout, 'bin/pyro'), args, { env, encoding: 'utf8' })
   const { status, stderr } = run('prepare', ENVIRONMENT)
   run('daemon', 'stop')
-  rmSync(home, { recursive: true, force: true })
   if (status !== 0) notRun(`${ENVIRONMENT} cannot be prepared: ${stderr.trim()}`)
 }
 
 /** Asks the backend, as the engine does. */
 async function hardwareWorks(): Promise<boolean> {
-  const home = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+  const home = join(folder, 'ask')
+  mkdirSync(home)
   const hand = handService({ binary: nativeBinary(), home, runtimeDir: home, onHolder() {} })
   try {
     const images = guestImages({ hand: hand.call, cache, binary: nativeBinary() })
@@ -72,7 +73,6 @@ async function hardwareWorks(): Promise<boolean> {
     return usable
   } finally {
     await hand.close(true)
-    rmSync(home, { recursive: true, force: true })
   }
 }
 
@@ -80,7 +80,6 @@ async function emulated(): Promise<number> {
   for (const program of ['qemu-system-x86_64', 'mkfs.ext4', 'dpkg-deb', 'apt-get'])
     if (spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status !== 0)
       notRun(`there is no KVM here, and an emulated machine needs ${program}`)
-  const folder = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
   try {
     const init = join(folder, 'init')
     const build = ['build', '-trimpath', '-ldflags', '-s -w', '-o', init, './smoke/init']
@@ -101,8 +100,6 @@ async function emulated(): Promise<number> {
   } catch (error) {
     console.error(String(error))
     return 1
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 

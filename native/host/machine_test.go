@@ -113,6 +113,8 @@ func machines(t *testing.T, h *holder) {
 		"files": []object{{"path": dir + "/shared"}, {"path": dir + "/own", "write": true}},
 	}
 	stop := object{"record": dir + "/record", "cgroup": groupPath, "sockets": []string{dir + "/s.sock"}}
+	// Registered after the holder's end, so done before it: a machine outlives everything else of a test that fails.
+	t.Cleanup(func() { h.hand(t).ask("machine_stop", stop, nil) })
 	c.refused("machine_start", with(spec, object{"uid": 0}), "bad_args")
 	c.refused("machine_start", with(spec, object{"cgroup": object{"path": "/other"}}), "bad_args")
 	c.refused("machine_start", with(spec, object{"program": "/none"}), "tool_missing")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,9 @@ import (
 )
 
 // pour listens on a private socket and writes to the first who connects.
-func pour(t *testing.T, dir string, write func(out net.Conn)) string {
+func pour(t *testing.T, write func(out net.Conn)) string {
 	t.Helper()
-	path := dir + "/pour.sock"
-	_ = os.Remove(path)
+	path := filepath.Join(t.TempDir(), "pour.sock")
 	listener, err := net.Listen("unix", path)
 	must(t, err)
 	go func() {
@@ -55,7 +55,7 @@ func TestExportStream(t *testing.T) {
 			copied, err := export.Export(background, export.Spec{Root: root, Path: path, Output: out + "/copied", Owner: owner}, silent)
 			must(t, err)
 			sent := make(chan error, 1)
-			socket := pour(t, dir, func(conn net.Conn) {
+			socket := pour(t, func(conn net.Conn) {
 				_, err := export.Send(background, fd, path, func(string) {}, conn)
 				sent <- err
 			})
@@ -88,7 +88,7 @@ func TestExportStreamHostile(t *testing.T) {
 	write(t, dir+"/out/old", "old")
 	whole := makeTar(t, entry{kind: tar.TypeDir, name: "./"}, entry{name: "a", content: strings.Repeat("a", 5000)})
 	receive := func(ctx context.Context, data []byte, more ...func(conn net.Conn)) error {
-		socket := pour(t, dir, func(conn net.Conn) {
+		socket := pour(t, func(conn net.Conn) {
 			_, _ = conn.Write(data)
 			for _, one := range more {
 				one(conn)

@@ -32,6 +32,7 @@ const KERNEL_LINE = 'console=ttyS0 quiet panic=-1 reboot=t mitigations=off nokas
 export async function runEmulated(options: Emulated): Promise<number> {
   const { image, modules } = debianKernel(options.cache)
   const folder = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+  const remove = () => rmSync(folder, { recursive: true, force: true })
   try {
     const { argv, cwd, scratch } = options
     const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`)
@@ -47,9 +48,13 @@ export async function runEmulated(options: Emulated): Promise<number> {
     writeFileSync(join(folder, 'initramfs'), archive)
     execFileSync('truncate', ['-s', '16G', join(folder, 'scratch')])
     execFileSync('mkfs.ext4', ['-q', '-F', '-m', '0', join(folder, 'scratch')], { stdio: 'ignore' })
+    // An interrupted run leaves neither machine nor folder: both go when this process exits.
+    process.on('exit', remove)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
     return await boot(options, image, folder)
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    process.off('exit', remove)
+    remove()
   }
 }
 
@@ -90,10 +95,13 @@ function boot({ memoryMib, timeoutMs, output }: Emulated, image: string, folder:
     complaints = (complaints + text).slice(-4096)
   })
   const timer = setTimeout(() => machine.kill('SIGKILL'), timeoutMs)
+  const kill = () => machine.kill('SIGKILL')
+  process.on('exit', kill)
   return new Promise((resolve, reject) => {
     machine.on('error', reject)
     machine.on('close', () => {
       clearTimeout(timer)
+      process.off('exit', kill)
       const status = EXIT.exec(last)?.[1]
       if (status !== undefined) resolve(Number(status))
       else reject(new Error(`the emulated machine ended early.\n${complaints}\n${tail(log)}`))

@@ -25,19 +25,30 @@ const began = performance.now()
 function say(what: string): void {
   console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${what}`)
 }
-function pyro(...args: string[]): { code: number | null; stdout: string; stderr: string } {
+function pyro(...args: string[]): { code: number; stdout: string; stderr: string } {
   const env = { ...process.env, PYRO_HOME: home }
   const options = { cwd: project, env, encoding: 'utf8', timeout: COMMAND_MS, maxBuffer: 2 ** 26 } as const
-  const { status: code, stdout, stderr } = spawnSync(join(checkout, 'bin/pyro'), args, options)
-  return { code, stdout, stderr }
+  const { status, signal, error, stdout, stderr } = spawnSync(join(checkout, 'bin/pyro'), args, options)
+  if (status === null) throw new Error(`pyro ${args.join(' ')} was ended by ${signal}`, { cause: error })
+  return { code: status, stdout, stderr }
 }
 function must(...args: string[]): string {
   const { code, stdout, stderr } = pyro(...args)
   assert.equal(code, 0, `pyro ${args.join(' ')} ended with ${code}: ${stderr}${stdout}`)
   return stdout
 }
+/** Starts the engine where it is not there; an emulated processor may take longer for it than a client waits. */
+function enginePid(): number {
+  for (let tries = 1; ; tries++) {
+    const { code, stdout, stderr } = pyro('workspace', 'list', '--json')
+    if (code === 0) return JSON.parse(must('daemon', 'status', '--json')).pid
+    assert.ok(tries < 6, stderr + stdout)
+  }
+}
 
 try {
+  enginePid()
+  say('the engine runs')
   const size = ['--vcpu-count', '1', '--mem-mib', '512']
   const create = ['workspace', 'create', ENVIRONMENT, '--backend', 'firecracker', '--name', 'job', '--json']
   const made = JSON.parse(must(...create, '--seed-path', '.', ...size))
@@ -58,8 +69,8 @@ try {
   assert.match(ran.stderr, /^note$/m)
   say(`a command ran under ${kernel}; this machine has ${release()}`)
 
-  const { pid } = JSON.parse(must('daemon', 'status', '--json'))
-  process.kill(pid, 'SIGKILL')
+  process.kill(enginePid(), 'SIGKILL')
+  enginePid()
   assert.equal(must('workspace', 'exec', 'job', '--', 'cat', 'sum.txt'), '6\n')
   say('the engine was killed; the next one goes on with the machine')
 
@@ -84,6 +95,8 @@ try {
 } catch (error) {
   for (const console of globSync(join(home, 'workspaces/*/console.log')))
     process.stdout.write(`--- ${console}\n${readFileSync(console, 'latin1').slice(-4000)}\n`)
+  const kernel = spawnSync('dmesg', { encoding: 'utf8' }).stdout ?? ''
+  console.log(`--- the kernel's last lines\n${kernel.split('\n').slice(-12).join('\n')}`)
   const log = join(home, 'engine.log')
   if (existsSync(log)) process.stdout.write(`--- engine.log\n${readFileSync(log, 'utf8').slice(-6000)}\n`)
   pyro('daemon', 'stop', '--delete-workspaces')

@@ -11,6 +11,8 @@ export interface SandboxSpec {
   dir: string
   limits: Workspace['limits']
   medium: DirectoryMedium | DiskMedium
+  /** Called, where it is early enough to be of use, when connections are taken that will wait for the agent. */
+  onReachable?: () => void
 }
 
 /** File systems of this machine: what a container is given. */
@@ -39,7 +41,7 @@ export interface DiskMedium {
   disks: MachineDisk[]
   /** Who the machine's process runs as, in ids of the holder's namespace; it must be able to open the images. */
   owner: Owner
-  /** A machine that only reads: every disk read-only, nothing of the user's runs. */
+  /** A machine that only reads: every file system is mounted read-only, nothing of the user's runs. */
   inspect: boolean
 }
 

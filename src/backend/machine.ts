@@ -1,6 +1,7 @@
 /** Starting a machine's process, all or nothing: what backends of virtual machines have in common. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { PyroError } from '../contract/errors.ts'
+import { plain } from '../contract/plain.ts'
 import type { Hand, HandOperations, MachineProgram } from '../hand/protocol.ts'
 
 type Started = HandOperations['machine_start'][1]
@@ -49,14 +50,14 @@ export function lastWords(path: string): string {
   return readTail(path)
     .replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '')
     .split(/[\r\n]+/)
-    .map((line) => line.replace(/[\p{Cc}\p{Cf}]/gu, '').trim())
+    .map((line) => plain(line).trim())
     .filter((line) => line !== '')
     .slice(-LAST_LINES)
     .join('; ')
     .slice(-LAST_CHARACTERS)
 }
 
-/** The end of a console; empty where there is none. */
+/** The end of a console; empty where there is none that can be read. */
 export function readTail(path: string, bytes = TAIL_BYTES): string {
   let fd: number
   try {
@@ -68,6 +69,9 @@ export function readTail(path: string, bytes = TAIL_BYTES): string {
     const buffer = Buffer.alloc(bytes)
     const length = readSync(fd, buffer, 0, bytes, Math.max(0, fstatSync(fd).size - bytes))
     return buffer.toString('latin1', 0, length)
+  } catch {
+    // No regular file. The error that this is for is worth more than the reason.
+    return ''
   } finally {
     closeSync(fd)
   }

@@ -22,14 +22,20 @@ export function header(answer: WireAnswer, name: string): number {
   return value
 }
 
-export function refused(answer: WireAnswer): PyroError {
+export const refused = (answer: WireAnswer): PyroError =>
+  refusedBy(answer.body.toString(), `it answered ${answer.status} without a reason`)
+
+/** The guest's own reason for not completing a body. */
+export const brokenOff = (said: string): PyroError => refusedBy(said, 'it broke off without a reason')
+
+function refusedBy(text: string, unreadable: string): PyroError {
   let parsed: ReturnType<typeof refusal.safeParse> | undefined
   try {
-    parsed = refusal.safeParse(JSON.parse(answer.body.toString()))
+    parsed = refusal.safeParse(JSON.parse(text))
   } catch {
     parsed = undefined
   }
-  if (!parsed?.success) return lied(`it answered ${answer.status} without a reason`)
+  if (!parsed?.success) return lied(unreadable)
   const { code, message } = parsed.data
   return new GuestRefusal(isErrorCode(code) ? code : (SAID.get(code) ?? 'guest_unreachable'), message, code)
 }

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { z } from 'zod'
-import { checked, header, lied, refused } from './answers.ts'
+import { brokenOff, checked, header, lied, refused } from './answers.ts'
 import { type MachineGuest, machineGuest } from './machine.ts'
 import { type JobSpec, type JobStatus, jobList, jobStatus, written } from './messages.ts'
 import { type WireRequest, wire } from './wire.ts'
@@ -47,8 +47,18 @@ export interface Guest extends MachineGuest {
 export type Dial = (use: 'control' | 'bulk') => Duplex | Promise<Duplex>
 
 export function guest(dial: Dial): Guest {
-  const control = wire({ dial: () => dial('control'), streamWindow: 4 * MIB, connectionWindow: 16 * MIB })
-  const bulk = wire({ dial: () => dial('bulk'), streamWindow: 8 * MIB, connectionWindow: 32 * MIB })
+  const control = wire({
+    dial: () => dial('control'),
+    refusal: brokenOff,
+    streamWindow: 4 * MIB,
+    connectionWindow: 16 * MIB,
+  })
+  const bulk = wire({
+    dial: () => dial('bulk'),
+    refusal: brokenOff,
+    streamWindow: 8 * MIB,
+    connectionWindow: 32 * MIB,
+  })
   const job = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`
 
   async function ask<T extends z.ZodType>(

@@ -12,6 +12,12 @@ const NONCE_BYTES = 16
 const RECORD_BYTES = MAGIC.length + 8 + NONCE_BYTES
 /** How often the guest is called, in milliseconds: it may still be booting. */
 const CALL_MS = 50
+/**
+ * A guest that did not notice the end of the last session takes what comes for the rest of its last frame, which holds
+ * 16 KiB at most (the agent's MaxReadFrameSize). Every so many calls there are more bytes than that, so that it stumbles.
+ */
+const FLUSH_EVERY = 20
+const FLUSH_RECORDS = 420
 /** Bytes of earlier sessions that are thrown away before it is given up. */
 const MAX_NOISE = 64 * 1_048_576
 
@@ -38,11 +44,14 @@ export function openSession<Stream extends Duplex>(stream: Stream, options: Sess
   let expected = ack
   let kept: Buffer = Buffer.alloc(0)
   let noise = 0
+  let calls = 0
 
   return new Promise((resolve, reject) => {
     const call = () => {
       // A port that takes nothing (the guest is not there yet) is not filled with calls.
-      if (expected === ack && stream.writableLength === 0) stream.write(record(KIND.syn, nonce))
+      if (expected !== ack || stream.writableLength > 0) return
+      const syn = record(KIND.syn, nonce)
+      stream.write(++calls % FLUSH_EVERY === 0 ? Buffer.concat(Array(FLUSH_RECORDS).fill(syn)) : syn)
     }
     const calling = setInterval(call, CALL_MS)
     const limit = setTimeout(() => fail(`no session within ${options.timeoutMs} ms`), options.timeoutMs)

@@ -63,10 +63,14 @@ function reader(fd: number): Spool {
     if (readSync(fd, fields, 0, FIELDS_BYTES, 0) !== FIELDS_BYTES) throw lied('its header is cut off')
     return parseHeader(fields)
   }
-  const { cap } = header()
+  let last = header()
+  const { cap } = last
+  // A stream only grows. One that is cut back between two looks would be read in as many steps as its writer likes.
   const look = (): Header => {
     const seen = header()
     if (seen.cap !== cap) throw lied('its size changes')
+    if (seen.start < last.start || seen.end < last.end) throw lied('its offsets go back')
+    last = seen
     return seen
   }
 

@@ -14,6 +14,8 @@ export type DialStream = () => Duplex | Promise<Duplex>
 
 export interface WireOptions {
   dial: DialStream
+  /** Makes an error of what a guest says behind a body that it could not complete. */
+  refusal: (said: string) => Error
   /** Flow-control windows in bytes: small for control, large for bulk. */
   streamWindow: number
   connectionWindow: number
@@ -40,16 +42,19 @@ export interface Wire {
 export interface WireStream {
   status: number
   headers: IncomingHttpHeaders
-  /** Fails with guest_unreachable where the connection ends before the body does. */
+  /** Fails with what the guest says where it could not go on, with guest_unreachable where the connection ends first. */
   body: Readable
 }
+
+/** Few large frames cost an emulated guest less than many small ones. */
+const MAX_FRAME = 1_048_576
 
 type Head = IncomingHttpHeaders & { ':status'?: number | undefined }
 
 const unreachable = (reason: string) =>
   new PyroError('guest_unreachable', `The sandbox did not answer: ${reason}.`)
 
-export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wire {
+export function wire({ dial, refusal, streamWindow, connectionWindow }: WireOptions): Wire {
   let session: Promise<ClientHttp2Session> | undefined
 
   function open(): Promise<ClientHttp2Session> {
@@ -63,13 +68,23 @@ export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wir
 
   async function establish(lost: () => void): Promise<ClientHttp2Session> {
     try {
-      const stream = await dial()
+      const dialled = dial()
+      // A socket that cannot connect says so at the next tick: by then the session has to listen.
+      const stream = dialled instanceof Promise ? await dialled : dialled
       const opened = connect('http://guest', {
         createConnection: () => stream,
-        settings: { initialWindowSize: streamWindow, enablePush: false, maxHeaderListSize: 16_384 },
+        settings: {
+          initialWindowSize: streamWindow,
+          enablePush: false,
+          maxHeaderListSize: 16_384,
+          maxFrameSize: MAX_FRAME,
+        },
         maxHeaderListPairs: 64,
       })
-      opened.once('connect', () => opened.setLocalWindowSize(connectionWindow))
+      opened.once('connect', () => {
+        // It may have been given up in the same breath.
+        if (!opened.destroyed) opened.setLocalWindowSize(connectionWindow)
+      })
       // Every request listens for its own failure; the session's is the same one.
       opened.on('error', () => {})
       // A session that says goodbye takes no more requests.
@@ -133,7 +148,7 @@ export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wir
       stream.setTimeout(timeoutMs, stalled)
       return new Promise((resolve, reject) => {
         stream.once('response', (headers: Head) =>
-          resolve({ status: headers[':status'] ?? 0, headers, body: whole(stream) }),
+          resolve({ status: headers[':status'] ?? 0, headers, body: whole(stream, refusal) }),
         )
         stream.once('error', reject)
         stream.once('close', () => reject(unreachable('the connection closed')))
@@ -149,11 +164,30 @@ export function wire({ dial, streamWindow, connectionWindow }: WireOptions): Wir
   }
 }
 
-/** A reset is an end like any other to a stream of HTTP/2; to whoever reads the body it is a failure. */
-function whole(stream: ClientHttp2Stream): Readable {
+/**
+ * The body of an answer, which fails where it was cut off: a reset is an end like any other to a stream of HTTP/2, and a
+ * guest that can't go on says so behind the body (`refusal` reads that), so its end is passed on only when both are known.
+ */
+function whole(stream: ClientHttp2Stream, refusal: (said: string) => Error): Readable {
   const body = new PassThrough({ highWaterMark: 1_048_576 })
-  pipeline(stream, body, () => {
-    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) body.destroy(unreachable('the connection closed'))
+  let said: string | undefined
+  stream.on('trailers', (trailers) => {
+    const value = trailers['pyro-error']
+    if (value !== undefined) said = String(value)
   })
+  // Its failure is seen when it closes.
+  stream.on('error', () => {})
+  stream.once('close', () => {
+    if (said !== undefined) body.destroy(refusal(said))
+    else if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded)
+      body.destroy(
+        stream.errored instanceof PyroError ? stream.errored : unreachable('the connection closed'),
+      )
+    else body.end()
+  })
+  body.once('close', () => {
+    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL)
+  })
+  stream.pipe(body, { end: false })
   return body
 }

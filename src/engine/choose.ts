@@ -28,16 +28,19 @@ export async function choose(
     )
   const machines = fitting.filter(({ isolation }) => isolation === 'machine')
   const why: string[] = []
-  let hint: string | null = null
+  let emulation: string | null = null
+  let mending: string | null = null
   for (const machine of machines) {
     const { usable, hardware, reason, hint: mend } = await machine.availability()
     if (usable && hardware) return machine
     why.push(`${machine.name}: ${reason}`)
-    hint ??= usable ? `Ask for emulation with --backend ${machine.name}, or: ${mend}` : mend
+    mending ??= mend
+    if (usable)
+      emulation ??= `Ask for emulation, which is slow, with --backend ${machine.name}; or mend it: ${mend}`
   }
   const container = fitting.find(({ isolation }) => isolation === 'container')
   if (container !== undefined) return container
-  throw unavailable(`No machine can be run by hardware here (${why.join('; ')}).`, hint)
+  throw unavailable(`No machine can be run by hardware here (${why.join('; ')}).`, emulation ?? mending)
 }
 
 async function byName(

@@ -10,7 +10,7 @@ import { both } from './both.ts'
 import { choose } from './choose.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
-import { greet } from './greet.ts'
+import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { running } from './layers.ts'
@@ -63,9 +63,16 @@ export async function createWorkspace(
           const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
           const hostname = input.name ?? row.id
-          const sandbox = await backend.start({ id: row.id, hostname, dir, limits, medium })
+          const sandbox = await backend.start({
+            id: row.id,
+            hostname,
+            dir,
+            limits,
+            medium,
+            onReachable: () => call(engine, row.id),
+          })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
-          await greet(engine, backend, row.id, hostname)
+          if (backend.medium === 'disk') await introduce(engine, row.id, hostname)
           return sandbox
         },
       )

@@ -1,6 +1,5 @@
 /** The first words with a sandbox that has just been started. */
 import { randomBytes } from 'node:crypto'
-import type { Backend } from '../backend/backend.ts'
 import type { Engine } from './engine.ts'
 
 /** An emulated machine on a busy host. */
@@ -8,16 +7,19 @@ export const BOOT_MS = 60_000
 const ENTROPY_BYTES = 64
 
 /**
- * A container's socket takes connections before its agent runs, and the first command waits there: nobody waits here, and
- * an agent that never serves is found by that command. A machine boots first, and is told who it is: name, clock and
- * randomness, which it has none of its own of.
+ * Opens the channel while the sandbox is still starting: its socket takes connections that wait for the agent. One that
+ * never serves is found by the first command.
  */
-export async function greet(engine: Engine, backend: Backend, id: string, hostname: string): Promise<void> {
+export function call(engine: Engine, id: string): void {
+  engine.guests
+    .of(id)
+    .hello()
+    .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
+}
+
+/** Waits for a machine's agent and tells it who it is: name, clock and randomness, of which it has none of its own. */
+export async function introduce(engine: Engine, id: string, hostname: string): Promise<void> {
   const guest = engine.guests.of(id)
-  if (backend.medium === 'directory') {
-    guest.hello().catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
-    return
-  }
   await guest.hello(BOOT_MS)
   await guest.identify({
     hostname,

@@ -77,7 +77,9 @@ test('results are tagged lines, lists are tables', async () => {
   expect(status.stdout).toMatch(/^\[workspace-status\] limits: enforcement=full /m)
   expect(status.stdout).toMatch(/^\[workspace-status\] workspace_seed: origin_kind=directory /m)
   const list = await pyro('workspace', 'list', '--label', 'team=core')
-  expect(list.stdout).toMatch(/^WORKSPACE ID +NAME +STATE .*\nws-\w{10} +box +running +host +team=core .*\n$/)
+  expect(list.stdout).toMatch(
+    /^WORKSPACE ID +NAME +STATE .*\nws-\w{10} +box +running +host +oci +container +team=core .*\n$/,
+  )
   expect((await pyro('workspace', 'list', '--label', 'team=none')).stdout.trim().split('\n')).toHaveLength(1)
 })
 

@@ -1,5 +1,5 @@
-// Command bare is what a machine is measured against: an init that loads the modules, opens its first port and does no more
-// than it is told on it. It says one byte, R, when it is there, and then takes one line:
+// Command bare is what a machine is measured against: an init that loads what a port needs, opens one and does no more than
+// it is told on it. It says one byte, R, when it is there, and then takes one line:
 //
 //	echo      sends back what comes
 //	pour N    writes N bytes
@@ -9,12 +9,15 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+var needed = map[string]bool{"virtio_ring.ko": true, "virtio.ko": true, "virtio_mmio.ko": true, "virtio_console.ko": true}
 
 func main() {
 	if err := run(); err != nil {
@@ -34,6 +37,9 @@ func run() error {
 		return err
 	}
 	for _, name := range strings.Fields(string(order)) {
+		if !needed[name] {
+			continue
+		}
 		if err := load("/modules/" + name); err != nil {
 			return fmt.Errorf("load %s: %w", name, err)
 		}
@@ -59,13 +65,13 @@ func load(path string) error {
 
 func open(name string) (int, error) {
 	for range 10_000 {
-		for port := 1; port <= 4; port++ {
-			at := fmt.Sprintf("vport0p%d", port)
-			if said, err := os.ReadFile("/sys/class/virtio-ports/" + at + "/name"); err == nil && strings.TrimSpace(string(said)) == name {
-				return unix.Open("/dev/"+at, unix.O_RDWR, 0)
+		names, _ := filepath.Glob("/sys/class/virtio-ports/*/name")
+		for _, path := range names {
+			if said, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(said)) == name {
+				return unix.Open("/dev/"+filepath.Base(filepath.Dir(path)), unix.O_RDWR, 0)
 			}
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(500 * time.Microsecond)
 	}
 	return -1, unix.ENODEV
 }

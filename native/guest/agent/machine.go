@@ -5,9 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"pyro/native/layer/changes"
 	"pyro/native/layer/fault"
@@ -87,7 +91,22 @@ func (a *api) tree(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = out.Flush()
 	said, _ := json.Marshal(failure(err))
-	w.Header().Set(errorTrailer, string(said))
+	w.Header().Set(errorTrailer, ascii(string(said)))
+}
+
+// ascii is the same JSON in characters that a header can carry.
+func ascii(said string) string {
+	var out strings.Builder
+	for _, r := range said {
+		if r < utf8.RuneSelf {
+			out.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&out, `\u%04x`, unit)
+		}
+	}
+	return out.String()
 }
 
 // steady gives each piece of a long body its own time to leave: a reader that takes nothing for so long is gone.

@@ -45,8 +45,9 @@ func NewServer(config Config) (*http.Server, func(limit time.Duration)) {
 		MaxHeaderBytes:    16 << 10,
 		ReadHeaderTimeout: 10 * time.Second,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxStreams,
-			MaxReadFrameSize:              256 << 10,
+			MaxConcurrentStreams: maxStreams,
+			// The least that HTTP/2 allows: so much of a dead session's last frame may be missing when the next host calls.
+			MaxReadFrameSize:              16 << 10,
 			MaxReceiveBufferPerConnection: 8 << 20,
 			MaxReceiveBufferPerStream:     2 << 20,
 			WriteByteTimeout:              answerTimeout, // a peer that takes nothing for so long is gone

@@ -104,8 +104,9 @@ func (j *Job) lost() {
 	default:
 	}
 	j.manager.sweep()
-	j.ends(link.Report{}, wire.Fail(500, "supervisor_lost", "the supervisor of the job was killed; its processes were ended"))
+	// Before its end is told: who hears of that may forget the job at once.
 	j.emptied()
+	j.ends(link.Report{}, wire.Fail(500, "supervisor_lost", "the supervisor of the job was killed; its processes were ended"))
 }
 
 // ends notes the end of the main process, once.

@@ -114,6 +114,10 @@ func (m *machine) Tree(ctx context.Context, path string, begin func(kind string)
 		return err
 	}
 	_, err = export.Send(ctx, workspace, path, begin, to)
+	// What is taken out here is an export, whatever it is packed by.
+	if fault.HasCode(err, "layer_changed") {
+		return fault.Retry("export_changed", path, "a file below %s changed while it was read", path)
+	}
 	return err
 }
 

@@ -51,15 +51,16 @@ type Started struct {
 	RuntimeMS int64  `json:"runtime_ms"`
 }
 
-// Start runs the sandbox with a listening socket as its descriptor 3 and the filter as its descriptor 4. On any failure nothing is left of it.
-func Start(ctx context.Context, spec StartSpec) (*Started, error) {
+// Start runs the sandbox with a listening socket as its descriptor 3 and the filter as its descriptor 4. Listening is
+// called as soon as connections are taken: they wait for its agent. On any failure nothing is left of it.
+func Start(ctx context.Context, spec StartSpec, listening func()) (*Started, error) {
 	if err := check(spec); err != nil {
 		return nil, err
 	}
 	if err := lay(spec); err != nil {
 		return nil, err
 	}
-	started, err := run(ctx, spec)
+	started, err := run(ctx, spec, listening)
 	if err != nil {
 		for _, mount := range slices.Backward(spec.Mounts) {
 			_ = stack.Unmount(mount.Merged)
@@ -86,7 +87,7 @@ func lay(spec StartSpec) error {
 	return nil
 }
 
-func run(ctx context.Context, spec StartSpec) (*Started, error) {
+func run(ctx context.Context, spec StartSpec, listening func()) (*Started, error) {
 	if err := os.MkdirAll(spec.Bundle, 0o700); err != nil {
 		return nil, fault.From(err, "making", spec.Bundle)
 	}
@@ -110,6 +111,7 @@ func run(ctx context.Context, spec StartSpec) (*Started, error) {
 		return nil, err
 	}
 	defer socket.Close()
+	listening()
 	filter, err := filterFile(spec.Filter)
 	if err != nil {
 		return nil, fault.From(err, "passing on the filter of", spec.Bundle)

@@ -67,8 +67,8 @@ func unmount(_ context.Context, args onePath, _ func(any)) (any, error) {
 	return nil, stack.Unmount(args.Path)
 }
 
-func start(ctx context.Context, spec container.StartSpec, _ func(any)) (any, error) {
-	return orError(container.Start(ctx, spec))
+func start(ctx context.Context, spec container.StartSpec, progress func(any)) (any, error) {
+	return orError(container.Start(ctx, spec, func() { progress(map[string]string{"text": "listening"}) }))
 }
 
 func attach(_ context.Context, spec container.AttachSpec, _ func(any)) (any, error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -16,35 +15,23 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pyro/native/host/tool"
 	"pyro/native/layer/fault"
 	"pyro/native/layer/stack"
 )
 
-// toolFolders is where the tools lie that a user's PATH may not name.
-var toolFolders = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
-
-// packages of Debian that bring them.
+// packages of Debian that bring the tools.
 var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "mkfs.erofs": "erofs-utils"}
-
-func findTool(name string) (string, error) {
-	for _, folder := range toolFolders {
-		path := filepath.Join(folder, name)
-		if unix.Access(path, unix.X_OK) == nil {
-			return path, nil
-		}
-	}
-	return "", fault.New("tool_missing", name, "%s is not installed; it comes with the package %s", name, packages[name])
-}
 
 // run runs a tool to its end. With ids it runs as their root: what they own is seen as owned by 0 and up, and the hand's
 // own files, which are on the way to everything, stay open to it as the id after the last.
 func run(ctx context.Context, ids *stack.Idmap, files []*os.File, name string, args ...string) error {
-	path, err := findTool(name)
+	path, err := tool.Find(name, packages[name])
 	if err != nil {
 		return err
 	}
 	command := exec.CommandContext(ctx, path, args...)
-	command.Env = []string{"PATH=" + strings.Join(toolFolders, ":"), "LC_ALL=C"}
+	command.Env = []string{"LC_ALL=C"}
 	command.Dir = "/"
 	command.ExtraFiles = files
 	command.WaitDelay = time.Second

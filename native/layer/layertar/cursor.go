@@ -126,11 +126,7 @@ func (c *cursor) make(parent int, name string, instead bool) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	uid, gid, _ := c.unpacker.owner(0, 0)
-	err = unix.Fchown(fd, uid, gid)
-	if err == nil {
-		err = unix.Fchmod(fd, 0o755)
-	}
+	err = c.unpacker.undescribed(fd)
 	if err == nil && instead {
 		err = overlay.Opaque(fd)
 	}
@@ -139,6 +135,19 @@ func (c *cursor) make(parent int, name string, instead bool) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// undescribed gives a directory what one has that no entry describes, or none yet.
+func (u *unpacker) undescribed(fd int) error {
+	uid, gid, ok := u.owner(0, 0)
+	if !ok {
+		return fault.New("bad_args", "", "the range of ids is empty")
+	}
+	err := unix.Fchown(fd, uid, gid)
+	if err == nil {
+		err = unix.Fchmod(fd, 0o755)
+	}
+	return err
 }
 
 // futimens sets the times of an open file, which x/sys offers only by path.

@@ -141,33 +141,6 @@ func (u *unpacker) enterOver(header *tar.Header, parts []string) (int, error) {
 	return fd, err
 }
 
-func (u *unpacker) opaque(fd int, name string) error {
-	if err := overlay.Opaque(fd); err != nil {
-		return fault.From(err, "marking", shorten(name))
-	}
-	return nil
-}
-
-func (u *unpacker) whiteout(header *tar.Header, parts []string, deleted string) error {
-	dir, err := u.at.enter(parts)
-	if err != nil {
-		return err
-	}
-	err = overlay.Whiteout(dir, deleted)
-	if err != unix.EEXIST {
-		if err != nil {
-			return fault.From(err, "deleting", shorten(header.Name))
-		}
-		return nil
-	}
-	fd, err := dirfd.ChildDir(dir, deleted)
-	if err != nil {
-		return nil // What this layer has there hides what is below already.
-	}
-	defer unix.Close(fd)
-	return u.opaque(fd, header.Name)
-}
-
 func (u *unpacker) symlink(header *tar.Header, parts []string, base string) error {
 	target := header.Linkname
 	if target == "" || len(target) > 4095 || strings.ContainsRune(target, 0) {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/layertar"
+	"pyro/native/layer/stack"
 )
 
 var limits = layertar.UnpackOptions{MaxEntries: 64, MaxBytes: 1 << 20}
@@ -38,30 +39,61 @@ func FuzzUnpack(f *testing.F) {
 		f.Add(out.Bytes(), true, true)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, plain bool, private bool) {
-		if os.Geteuid() != 0 {
-			t.Skip("owners need root")
-		}
-		dir, err := os.MkdirTemp(scratch(), "pyro-fuzz-*")
-		must(t, err)
-		defer os.RemoveAll(dir)
-		must(t, os.WriteFile(filepath.Join(dir, "canary"), []byte("safe"), 0o600))
 		options := limits
 		options.Plain, options.Private = plain, private
-		err = unpackTo(t, data, filepath.Join(dir, "first"), options)
-		entries, _ := os.ReadDir(dir)
-		canary, _ := os.ReadFile(filepath.Join(dir, "canary"))
-		if len(entries) != 2 || string(canary) != "safe" {
-			t.Fatalf("outside: %v %q", entries, canary)
-		}
-		if err != nil {
-			return
-		}
-		one := packOf(t, filepath.Join(dir, "first"), plain)
-		must(t, unpackTo(t, one, filepath.Join(dir, "second"), layertar.UnpackOptions{Plain: plain, MaxEntries: 1 << 20, MaxBytes: 1 << 30}))
-		if two := packOf(t, filepath.Join(dir, "second"), plain); !bytes.Equal(one, two) {
-			t.Fatal("the tree that was packed and the one that was unpacked differ")
-		}
+		takeAndPack(t, data, options)
 	})
+}
+
+// FuzzEntries reads its input as a list of entries, so that what is tried is what tars say and not whether they are tars.
+func FuzzEntries(f *testing.F) {
+	for _, program := range entryPrograms {
+		for _, how := range []byte{0, 1, 2, 4, 8} {
+			f.Add(program, how)
+		}
+	}
+	f.Fuzz(func(t *testing.T, program []byte, how byte) {
+		options := limits
+		options.Plain, options.Private = how&1 != 0, how&2 != 0
+		if how&4 != 0 {
+			options.IDs = &stack.Idmap{Base: 500_000, Size: 65536}
+		}
+		if how&8 != 0 {
+			options.Owner = &stack.Owner{UID: 7, GID: 8}
+		}
+		data := compile(program)
+		if how&16 != 0 {
+			data = data[:len(data)/2]
+		}
+		takeAndPack(t, data, options)
+	})
+}
+
+// takeAndPack checks both promises of FuzzUnpack.
+func takeAndPack(t *testing.T, data []byte, options layertar.UnpackOptions) {
+	if os.Geteuid() != 0 {
+		t.Skip("owners need root")
+	}
+	dir, err := os.MkdirTemp(scratch(), "pyro-fuzz-*")
+	must(t, err)
+	defer os.RemoveAll(dir)
+	must(t, os.WriteFile(filepath.Join(dir, "canary"), []byte("safe"), 0o600))
+	err = unpackTo(t, data, filepath.Join(dir, "first"), options)
+	entries, _ := os.ReadDir(dir)
+	canary, _ := os.ReadFile(filepath.Join(dir, "canary"))
+	if len(entries) != 2 || string(canary) != "safe" {
+		t.Fatalf("outside: %v %q", entries, canary)
+	}
+	if err != nil {
+		return
+	}
+	pack := layertar.PackOptions{Plain: options.Plain, IDs: options.IDs}
+	one := packOf(t, filepath.Join(dir, "first"), pack)
+	again := layertar.UnpackOptions{Plain: options.Plain, IDs: options.IDs, MaxEntries: 1 << 20, MaxBytes: 1 << 30}
+	must(t, unpackTo(t, one, filepath.Join(dir, "second"), again))
+	if two := packOf(t, filepath.Join(dir, "second"), pack); !bytes.Equal(one, two) {
+		t.Fatal("the tree that was packed and the one that was unpacked differ")
+	}
 }
 
 // scratch is memory where there is some: a fuzzer makes thousands of trees.
@@ -82,12 +114,12 @@ func unpackTo(t *testing.T, data []byte, dest string, options layertar.UnpackOpt
 	return err
 }
 
-func packOf(t *testing.T, dir string, plain bool) []byte {
+func packOf(t *testing.T, dir string, options layertar.PackOptions) []byte {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	must(t, err)
 	defer unix.Close(fd)
 	var out bytes.Buffer
-	_, err = layertar.Pack(context.Background(), fd, &out, layertar.PackOptions{Plain: plain})
+	_, err = layertar.Pack(context.Background(), fd, &out, options)
 	must(t, err)
 	return out.Bytes()
 }

@@ -70,7 +70,10 @@ func Unpack(ctx context.Context, in io.Reader, dest int, options UnpackOptions) 
 	if err := u.at.open(dest, u); err != nil {
 		return nil, err
 	}
-	err := u.all()
+	err := u.undescribed(u.at.top().fd)
+	if err == nil {
+		err = u.all()
+	}
 	if closed := u.at.close(); err == nil {
 		err = closed
 	}
@@ -237,33 +240,4 @@ func (u *unpacker) entry(header *tar.Header) error {
 	}
 	u.skip(path.Join(parts...), "special")
 	return nil
-}
-
-// mark takes a name that means something in a layer. Per image-spec it concerns the layers below only: what this
-// layer has under the same name stays, and a directory among it begins anew.
-func (u *unpacker) mark(header *tar.Header, parts []string) (bool, error) {
-	for i, part := range parts {
-		if !strings.HasPrefix(part, whiteoutPrefix) {
-			continue
-		}
-		if i != len(parts)-1 || header.Typeflag != tar.TypeReg {
-			return true, bad(header.Name, "is no deletion, and is called like one")
-		}
-		deleted := strings.TrimPrefix(part, whiteoutPrefix)
-		switch {
-		case part == opaqueName:
-			fd, err := u.at.enter(parts[:i])
-			if err != nil {
-				return true, err
-			}
-			return true, u.opaque(fd, header.Name)
-		case strings.HasPrefix(deleted, whiteoutPrefix):
-			// AUFS's own files, which some tools left in layers.
-			return true, nil
-		case deleted == "" || deleted == "." || deleted == "..":
-			return true, bad(header.Name, "deletes nothing that can have a name")
-		}
-		return true, u.whiteout(header, parts[:i], deleted)
-	}
-	return false, nil
 }

@@ -49,7 +49,7 @@ export function machineRequests({ limits, disks, inspect, version, inJail }: Mac
           drive_id: disk.name,
           // With an initramfs there is none: Firecracker would add root=/dev/vda to the kernel's line.
           is_root_device: false,
-          is_read_only: disk.readOnly || inspect,
+          is_read_only: disk.readOnly,
           path_on_host: inJail(diskFile(disk)),
           // What the guest flushes is flushed here; `Unsafe`, the default, would say so and not do it.
           cache_type: 'Writeback',

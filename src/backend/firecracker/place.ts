@@ -49,7 +49,7 @@ export function jailOf(
       ...medium.disks.map((disk) => ({
         source: disk.path,
         name: diskFile(disk),
-        read_only: disk.readOnly || medium.inspect,
+        read_only: disk.readOnly,
       })),
     ],
   }

@@ -51,19 +51,23 @@ export function ociBackend({ hand, binary, home, cache, runtimeDir }: OciOptions
         ociConfig({ spec, medium, binary, cgroup: parent === null ? null : `${parent}/pyro-${spec.id}` }),
       )
       const { runtime, result } = await withRuntime(cache, mode, (runtime) =>
-        hand.call('start', {
-          runtime,
-          runtime_root: runtimeRoot,
-          runtime_args: argsFor(mode),
-          id: spec.id,
-          bundle: join(spec.dir, 'bundle'),
-          config,
-          socket: socketOf(spec.id),
-          console: join(spec.dir, 'console.log'),
-          filter: filter(),
-          folders: medium.folders,
-          mounts: medium.mounts,
-        }),
+        hand.call(
+          'start',
+          {
+            runtime,
+            runtime_root: runtimeRoot,
+            runtime_args: argsFor(mode),
+            id: spec.id,
+            bundle: join(spec.dir, 'bundle'),
+            config,
+            socket: socketOf(spec.id),
+            console: join(spec.dir, 'console.log'),
+            filter: filter(),
+            folders: medium.folders,
+            mounts: medium.mounts,
+          },
+          { onProgress: ({ text }) => text === 'listening' && spec.onReachable?.() },
+        ),
       )
       return {
         pid: result.pid,

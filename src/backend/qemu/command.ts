@@ -42,13 +42,12 @@ export function qemuProgram(machine: QemuMachine): QemuProgram {
   const { medium, accel } = machine
   const bus = machine.machine === 'microvm' ? 'device' : 'pci'
   const sockets = [...CLASSES, 'qmp' as const].map((name) => machine.sockets[name])
-  const disks = medium.disks.map((disk) => ({ ...disk, readOnly: disk.readOnly || medium.inspect }))
   const socketFd = (index: number) => FIRST_FD + index
   const files: QemuProgram['files'] = []
   const opened = (path: string, write: boolean) => FIRST_FD + sockets.length + files.push({ path, write }) - 1
   const kernelFd = opened(machine.kernel, false)
   const initramfsFd = machine.initramfs === null ? null : opened(machine.initramfs, false)
-  const diskArgs = disks.flatMap(({ name, path, readOnly }) =>
+  const diskArgs = medium.disks.flatMap(({ name, path, readOnly }) =>
     disk(name, readOnly, opened(path, !readOnly), bus),
   )
   const kvmFd = accel.kind === 'kvm' && accel.descriptor ? opened('/dev/kvm', true) : null

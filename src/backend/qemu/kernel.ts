@@ -12,7 +12,15 @@ export type Acceleration =
  * for one for good. Its mitigations would guard against a processor that does not speculate. `noapictimer` is not
  * among these: without the local timer a microvm has none at all, and sleeps never end.
  */
-const EMULATED = ['no_timer_check', 'noreplace-smp', 'tsc=reliable', 'nokaslr', 'mitigations=off']
+const EMULATED = [
+  'no_timer_check',
+  'noreplace-smp',
+  'tsc=reliable',
+  'nokaslr',
+  'mitigations=off',
+  // A fifth of the boot's instructions are the kernel's tests of its own ciphers.
+  'cryptomgr.notests',
+]
 
 export function kernelLine({
   accel,

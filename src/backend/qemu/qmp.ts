@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { z } from 'zod'
 import { PyroError } from '../../contract/errors.ts'
+import { plain } from '../../contract/plain.ts'
 
 const MAX_LINE = 256 * 1024
 const MAX_WAITING = 64
@@ -14,8 +15,10 @@ const DEFAULT_MS = 10_000
 const name = z.string().max(128)
 const version = z.object({ major: z.int(), minor: z.int(), micro: z.int() })
 const greeting = z.object({ QMP: z.object({ version: z.object({ qemu: version }) }) })
-const answer = z.object({ id: z.int(), return: z.unknown() })
-const refusal = z.object({ id: z.int(), error: z.object({ class: name, desc: z.string().max(4096) }) })
+/** Of a command, which are counted from 1. */
+const id = z.int().min(1)
+const answer = z.object({ id, return: z.unknown() })
+const refusal = z.object({ id, error: z.object({ class: name, desc: z.string().max(4096) }) })
 const event = z.object({ event: name, data: z.record(z.string(), z.unknown()).optional() })
 
 /** What can be asked, and what an answer must be. */
@@ -88,7 +91,7 @@ export async function speakQmp(
     const refused = refusal.safeParse(message)
     if (refused.success)
       return settle(refused.data.id, (one) =>
-        one.reject(new PyroError('machine_failed', `QEMU refuses: ${refused.data.error.desc}`)),
+        one.reject(new PyroError('machine_failed', `QEMU refuses: ${plain(refused.data.error.desc)}`)),
       )
     const answered = answer.safeParse(message)
     if (answered.success) return settle(answered.data.id, (one) => one.resolve(answered.data.return))

@@ -60,7 +60,9 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
   const medium = (of: Subject, at: Place, env: string, inspect: boolean): DiskMedium => {
     const disks: MachineDisk[] = [{ name: 'env', path: env, readOnly: true }]
     if (of.seeded) disks.push({ name: 'base', path: at.base, readOnly: true })
-    disks.push({ name: 'changes', path: at.changes, readOnly: inspect })
+    // Also where a machine only reads: one that ended without order left writes in its file system's journal, and the
+    // kernel that looks next puts them in their places.
+    disks.push({ name: 'changes', path: at.changes, readOnly: false })
     return { kind: 'disk', disks, owner: at.who.writable, inspect }
   }
   const lend = <T>(of: Subject, use: (guest: GuestLayers) => Promise<T>): Promise<T> => {

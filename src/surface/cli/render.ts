@@ -21,6 +21,8 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
       'name',
       'state',
       'environment',
+      'backend',
+      'isolation',
       'labels',
       'created_at',
       'running_job_count',

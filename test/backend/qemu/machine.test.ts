@@ -28,12 +28,14 @@ async function until(done: () => boolean, boundMs = 10_000): Promise<void> {
     if (Date.now() > end) throw new Error('it did not happen')
 }
 
-const why = missing()
-describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () => {
+const lacking = missing()
+if (lacking.length > 0) test.skip(`machines need ${lacking.join(', ')}`, () => {})
+describe.skipIf(lacking.length > 0)('machines', () => {
   let here: Place
-  beforeAll(() => {
-    here = place(OWNER)
-  })
+  // The first one on a host downloads the kernel.
+  beforeAll(async () => {
+    here = await place(OWNER)
+  }, 300_000)
   afterAll(async () => {
     await here.hand.close(true)
     rmSync(here.folder, { recursive: true, force: true })
@@ -121,7 +123,10 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
   test('a machine that is only looked at cannot be written', async () => {
     const backend = here.backend()
     const spec = here.spec('four')
-    if (spec.medium.kind === 'disk') spec.medium.inspect = true
+    if (spec.medium.kind === 'disk') {
+      spec.medium.inspect = true
+      spec.medium.disks = spec.medium.disks.map((disk) => ({ ...disk, readOnly: true }))
+    }
     const record = await backend.start(spec)
     const port = await backend.connect('four', 'bulk')
     const { disks, line } = JSON.parse(await ask(port, 'report'))
@@ -179,9 +184,10 @@ describe.skipIf(why !== null)(`machines${why === null ? '' : ` (${why})`}`, () =
       kernel: here.images.kernel,
       folder: join(here.folder, 'run'),
       owner: { uid: OWNER, gid: OWNER },
+      boundMs: 25_000,
     }
     expect(await tryMachine({ ...trial, accel: { kind: 'tcg', tscKHz: khz } })).toBeNull()
-    const noKernel = { ...trial, kernel: here.images.initramfs }
+    const noKernel = { ...trial, kernel: join(here.folder, 'env') }
     expect(await tryMachine({ ...noKernel, accel: { kind: 'tcg', tscKHz: khz } })).toMatch(/trial machine/)
     expect(leftOf('trial')).toEqual([])
   })

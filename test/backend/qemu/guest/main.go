@@ -38,8 +38,7 @@ func main() {
 	for _, one := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
 		check(syscall.Mount(one[0], one[1], one[0], 0, ""))
 	}
-	order, _ := os.ReadFile("/modules/order")
-	for _, name := range strings.Fields(string(order)) {
+	for _, name := range strings.Fields(read("/modules/order") + "\n" + read("/modules/order.pci")) {
 		file, err := os.Open("/modules/" + name)
 		check(err)
 		empty := []byte{0}
