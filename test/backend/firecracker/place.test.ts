@@ -46,8 +46,13 @@ describe('the jail', () => {
     expect(inJail(jail('user'))('run/v')).toBe('/stage/ws-1/run/v')
     expect(socketOf('/run/p', 'ws-1', 'run/v')).toBe('/run/p/ws-1/v')
   })
-  test('a machine that is looked into can write to nothing', () => {
-    expect(jail('root', { inspect: true }).files.every((file) => file.read_only)).toBe(true)
+  test('what a machine may write to is what its disks say, also of one that only looks', () => {
+    const writable = (change: Partial<DiskMedium>) =>
+      jail('root', { inspect: true, ...change }).files.flatMap(({ name, read_only }) =>
+        read_only ? [] : name,
+      )
+    expect(writable({})).toEqual(['disk-changes'])
+    expect(writable({ disks: medium.disks.map((disk) => ({ ...disk, readOnly: true })) })).toEqual([])
   })
 })
 
