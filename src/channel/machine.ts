@@ -1,7 +1,7 @@
 /** What only the agent of a machine can be asked: it has the disks, the clock and the power switch. */
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import { refused } from './answers.ts'
+import { GuestRefusal, refused } from './answers.ts'
 import { type Changes, changes, done } from './messages.ts'
 import type { Wire, WireRequest } from './wire.ts'
 
@@ -35,7 +35,7 @@ export interface MachineGuest {
   layer: (name: string) => Promise<Readable>
   /** Fills an empty layer that nothing is mounted over yet. */
   putLayer: (name: string, body: Readable) => Promise<void>
-  /** Ends every command, writes everything out and switches off. */
+  /** Ends every command, writes everything out and switches off. Whether it is off, its process tells. */
   powerOff: (graceMs: number) => Promise<void>
 }
 
@@ -65,7 +65,14 @@ export function machineGuest(ask: Ask, bulk: Wire): MachineGuest {
       const said = await bounded(answer.body)
       if (answer.status !== 200) throw refused({ ...answer, body: said })
     },
-    powerOff: (graceMs) => post('/v1/stop', { grace_ms: graceMs }, graceMs + MOUNT_MS),
+    async powerOff(graceMs) {
+      try {
+        await post('/v1/stop', { grace_ms: graceMs }, graceMs + MOUNT_MS)
+      } catch (error) {
+        // A machine that switches off may take the rest of its answer along; only a refusal means that it does not.
+        if (error instanceof GuestRefusal) throw error
+      }
+    },
   }
 }
 
