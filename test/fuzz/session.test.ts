@@ -45,8 +45,9 @@ fuzz('session: a hostile guest', { rounds: 512, beside: 32 }, async (chance, rou
     const said = round < kept.inputs.length ? kept.inputs[round]! : noise(chance, nonce)
     queueMicrotask(() => {
       for (const part of pieces(chance, said)) say(part)
-      if (chance.once(10)) stream.destroy(chance.once(2) ? new Error('gone') : undefined)
-      else if (chance.once(10)) stream.push(null)
+      const last = chance.below(20)
+      if (last < 2) stream.destroy(last === 0 ? new Error('gone') : undefined)
+      else if (last < 4) stream.push(null)
     })
   })
   const { value, error } = await within(

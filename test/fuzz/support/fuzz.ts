@@ -64,7 +64,7 @@ export function fuzz(
     try {
       while (number < most && (FIXED || performance.now() - began < BUDGET_MS)) {
         const batch = Array.from({ length: Math.min(beside, most - number) }, () => one(number++))
-        await Promise.all(batch)
+        for (const done of await Promise.allSettled(batch)) if (done.status === 'rejected') throw done.reason
       }
     } finally {
       await after?.()

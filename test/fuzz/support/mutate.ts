@@ -12,7 +12,7 @@ export function mutate(
   others: readonly Buffer[],
   words: readonly (string | Buffer)[] = [],
 ): Buffer {
-  let bytes = Buffer.from(input)
+  let bytes: Buffer = Buffer.from(input)
   for (let changes = chance.below(6); changes >= 0; changes--) bytes = change(bytes).subarray(0, MAX_BYTES)
   return bytes
 
