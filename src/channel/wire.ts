@@ -1,25 +1,8 @@
-/** Requests over one HTTP/2 connection on a byte stream; reconnects when the stream was lost. Answers are bounded. */
-import {
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  connect,
-  constants,
-  type IncomingHttpHeaders,
-} from 'node:http2'
-import { type Duplex, PassThrough, pipeline, Readable } from 'node:stream'
-import { PyroError } from '../contract/errors.ts'
+/** Requests to the agent over HTTP/2. Answers are bounded in bytes and in time; what fails is guest_unreachable. */
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2'
+import { pipeline, Readable, Transform } from 'node:stream'
+import { asUnreachable, type ConnectionOptions, connections, unreachable } from './connection.ts'
 
-/** A new byte stream to the agent, at its first byte. */
-export type DialStream = () => Duplex | Promise<Duplex>
-
-export interface WireOptions {
-  dial: DialStream
-  /** Makes an error of what a guest says behind a body that it could not complete. */
-  refusal: (said: string) => Error
-  /** Flow-control windows in bytes: small for control, large for bulk. */
-  streamWindow: number
-  connectionWindow: number
-}
 export interface WireRequest {
   method: string
   path: string
@@ -35,72 +18,27 @@ export interface WireAnswer {
 }
 export interface Wire {
   request: (request: WireRequest) => Promise<WireAnswer>
-  /** An answer whose body is read as it comes; `timeoutMs` bounds the wait for its head, and each pause after it. */
+  /**
+   * An answer whose body is read as it comes. `timeoutMs` bounds every pause: of what is sent, of the answer's head, and
+   * of its body while somebody waits for it.
+   */
   stream: (request: Omit<WireRequest, 'maxBytes'>) => Promise<WireStream>
   close: () => void
 }
 export interface WireStream {
   status: number
   headers: IncomingHttpHeaders
-  /** Fails with what the guest says where it could not go on, with guest_unreachable where the connection ends first. */
+  /** Fails with guest_unreachable where the connection ends before the body does. */
   body: Readable
 }
 
-/** Few large frames cost an emulated guest less than many small ones. */
-const MAX_FRAME = 1_048_576
-
 type Head = IncomingHttpHeaders & { ':status'?: number | undefined }
 
-const unreachable = (reason: string) =>
-  new PyroError('guest_unreachable', `The sandbox did not answer: ${reason}.`)
+export function wire(options: ConnectionOptions): Wire {
+  const { begin, cancel, close } = connections(options)
 
-export function wire({ dial, refusal, streamWindow, connectionWindow }: WireOptions): Wire {
-  let session: Promise<ClientHttp2Session> | undefined
-
-  function open(): Promise<ClientHttp2Session> {
-    if (session !== undefined) return session
-    const opening = establish(() => {
-      if (session === opening) session = undefined
-    })
-    session = opening
-    return opening
-  }
-
-  async function establish(lost: () => void): Promise<ClientHttp2Session> {
-    try {
-      const dialled = dial()
-      // A socket that cannot connect says so at the next tick: by then the session has to listen.
-      const stream = dialled instanceof Promise ? await dialled : dialled
-      const opened = connect('http://guest', {
-        createConnection: () => stream,
-        settings: {
-          initialWindowSize: streamWindow,
-          enablePush: false,
-          maxHeaderListSize: 16_384,
-          maxFrameSize: MAX_FRAME,
-        },
-        maxHeaderListPairs: 64,
-      })
-      opened.once('connect', () => {
-        // It may have been given up in the same breath.
-        if (!opened.destroyed) opened.setLocalWindowSize(connectionWindow)
-      })
-      // Every request listens for its own failure; the session's is the same one.
-      opened.on('error', () => {})
-      // A session that says goodbye takes no more requests.
-      opened.on('goaway', lost)
-      opened.on('close', lost)
-      return opened
-    } catch (error) {
-      lost()
-      throw error
-    }
-  }
-
-  async function begin({ method, path, body }: Pick<WireRequest, 'method' | 'path' | 'body'>) {
-    const opened = await open()
-    if (opened.closed || opened.destroyed) throw unreachable('the connection closed')
-    const stream = opened.request({ ':method': method, ':path': path, 'content-type': 'application/json' })
+  async function send({ method, path, body }: Pick<WireRequest, 'method' | 'path' | 'body'>) {
+    const stream = await begin({ ':method': method, ':path': path, 'content-type': 'application/json' })
     if (body instanceof Readable) pipeline(body, stream, () => {})
     else stream.end(body)
     return stream
@@ -109,18 +47,17 @@ export function wire({ dial, refusal, streamWindow, connectionWindow }: WireOpti
   return {
     request({ timeoutMs, maxBytes, ...request }) {
       return new Promise((resolve, reject) => {
-        let cancel = () => {}
+        let sent: ClientHttp2Stream | undefined
         let over = false
         const fail = (error: unknown) => {
           over = true
           clearTimeout(timer)
-          cancel()
-          reject(error)
+          if (sent) cancel(sent)
+          reject(asUnreachable(error))
         }
         const timer = setTimeout(() => fail(unreachable(`nothing within ${timeoutMs} ms`)), timeoutMs)
-        begin(request).then((stream) => {
-          cancel = () => stream.close(constants.NGHTTP2_CANCEL)
-          if (over) return cancel()
+        send(request).then((stream) => {
+          sent = stream
           const parts: Buffer[] = []
           let size = 0
           let headers: Head = {}
@@ -129,65 +66,78 @@ export function wire({ dial, refusal, streamWindow, connectionWindow }: WireOpti
           })
           stream.on('data', (part: Buffer) => {
             size += part.length
-            if (size > maxBytes) fail(unreachable('its answer is too long'))
-            else parts.push(part)
+            if (size <= maxBytes) parts.push(part)
+            else if (!over) fail(unreachable('its answer is too long'))
           })
-          stream.on('error', (error) => fail(unreachable(error.message)))
+          stream.on('error', fail)
           stream.on('close', () => {
             clearTimeout(timer)
             const status = headers[':status']
-            if (status === undefined || !stream.readableEnded) fail(unreachable('the connection closed'))
+            if (status === undefined || !isWhole(stream)) fail(unreachable('the connection closed'))
             else resolve({ status, headers, body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) })
           })
+          if (over) cancel(stream)
         }, fail)
       })
     },
-    async stream({ timeoutMs, ...request }) {
-      const stream = await begin(request)
-      const stalled = () => stream.destroy(unreachable(`nothing within ${timeoutMs} ms`))
-      stream.setTimeout(timeoutMs, stalled)
-      return new Promise((resolve, reject) => {
-        stream.once('response', (headers: Head) =>
-          resolve({ status: headers[':status'] ?? 0, headers, body: whole(stream, refusal) }),
-        )
-        stream.once('error', reject)
-        stream.once('close', () => reject(unreachable('the connection closed')))
+    stream({ timeoutMs, ...request }) {
+      const { promise, resolve, reject } = Promise.withResolvers<WireStream>()
+      const source = request.body instanceof Readable ? request.body : undefined
+      let sent: ClientHttp2Stream | undefined
+      let answered = false
+      let over = false
+      const moved = () => {
+        if (!over) timer.refresh()
+      }
+      const settle = () => {
+        over = true
+        clearTimeout(timer)
+      }
+      // It is there before the answer is: whatever ends one of them ends the other.
+      const body = new Transform({
+        highWaterMark: 1_048_576,
+        transform(part, _encoding, done) {
+          moved()
+          done(null, part)
+        },
+        flush: (done) => done(sent && isWhole(sent) ? null : unreachable('the connection closed')),
       })
-    },
-    close() {
-      session?.then(
-        (opened) => opened.destroy(),
-        () => {},
+      const timer = setTimeout(() => {
+        // A reader that takes its time is no fault of the guest's.
+        if (body.readableLength + body.writableLength > 0) timer.refresh()
+        else body.destroy(unreachable(`nothing within ${timeoutMs} ms`))
+      }, timeoutMs)
+      body.on('error', reject)
+      body.on('close', () => {
+        settle()
+        if (sent) cancel(sent)
+        source?.destroy()
+      })
+      send(request).then(
+        (stream) => {
+          sent = stream
+          stream.on('error', (error) => body.destroy(asUnreachable(error)))
+          if (body.destroyed) return cancel(stream)
+          source?.on('data', moved)
+          stream.on('end', settle)
+          stream.on('close', () => {
+            if (!answered || !isWhole(stream)) body.destroy(unreachable('the connection closed'))
+          })
+          stream.once('response', (headers: Head) => {
+            answered = true
+            moved()
+            stream.pipe(body)
+            resolve({ status: headers[':status'] ?? 0, headers, body })
+          })
+        },
+        (error) => body.destroy(error),
       )
-      session = undefined
+      return promise
     },
+    close,
   }
 }
 
-/**
- * The body of an answer, which fails where it was cut off: a reset is an end like any other to a stream of HTTP/2, and a
- * guest that can't go on says so behind the body (`refusal` reads that), so its end is passed on only when both are known.
- */
-function whole(stream: ClientHttp2Stream, refusal: (said: string) => Error): Readable {
-  const body = new PassThrough({ highWaterMark: 1_048_576 })
-  let said: string | undefined
-  stream.on('trailers', (trailers) => {
-    const value = trailers['pyro-error']
-    if (value !== undefined) said = String(value)
-  })
-  // Its failure is seen when it closes.
-  stream.on('error', () => {})
-  stream.once('close', () => {
-    if (said !== undefined) body.destroy(refusal(said))
-    else if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded)
-      body.destroy(
-        stream.errored instanceof PyroError ? stream.errored : unreachable('the connection closed'),
-      )
-    else body.end()
-  })
-  body.once('close', () => {
-    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL)
-  })
-  stream.pipe(body, { end: false })
-  return body
-}
+/** A reset is an end like any other to a stream of HTTP/2; to whoever reads the body it is a failure. */
+const isWhole = (stream: ClientHttp2Stream): boolean =>
+  stream.readableEnded && stream.rstCode === constants.NGHTTP2_NO_ERROR
