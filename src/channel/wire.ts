@@ -34,7 +34,12 @@ export interface WireStream {
 
 type Head = IncomingHttpHeaders & { ':status'?: number | undefined }
 
-export function wire(options: ConnectionOptions): Wire {
+export interface WireOptions extends ConnectionOptions {
+  /** Makes an error of what a guest says behind a body that it could not complete. */
+  refusal: (said: string) => Error
+}
+
+export function wire({ refusal, ...options }: WireOptions): Wire {
   const { begin, cancel, close } = connections(options)
 
   async function send({ method, path, body }: Pick<WireRequest, 'method' | 'path' | 'body'>) {
@@ -119,14 +124,21 @@ export function wire(options: ConnectionOptions): Wire {
           stream.on('error', (error) => body.destroy(asUnreachable(error)))
           if (body.destroyed) return cancel(stream)
           source?.on('data', moved)
-          stream.on('end', settle)
+          let said: string | undefined
+          stream.on('trailers', (trailers) => {
+            const value = trailers['pyro-error']
+            if (value !== undefined) said = String(value)
+          })
+          // Only now it is known whether what came was all of it, and what the guest says of that.
           stream.on('close', () => {
-            if (!answered || !isWhole(stream)) body.destroy(unreachable('the connection closed'))
+            if (said !== undefined) body.destroy(refusal(said))
+            else if (!answered || !isWhole(stream)) body.destroy(unreachable('the connection closed'))
+            else body.end()
           })
           stream.once('response', (headers: Head) => {
             answered = true
             moved()
-            stream.pipe(body)
+            stream.pipe(body, { end: false })
             resolve({ status: headers[':status'] ?? 0, headers, body })
           })
         },
