@@ -1,13 +1,15 @@
 /** What the agent's answers are held to before anybody believes them. */
 import type { z } from 'zod'
-import { type ErrorCode, isErrorCode, PyroError } from '../contract/errors.ts'
+import { type ErrorCode, PyroError } from '../contract/errors.ts'
+import { plain } from '../contract/plain.ts'
+import { parseSparse } from './json.ts'
 import { refusal } from './messages.ts'
 import type { WireAnswer } from './wire.ts'
 
 export function checked<T extends z.ZodType>(schema: T, body: Buffer): z.output<T> {
   let value: unknown
   try {
-    value = JSON.parse(body.toString())
+    value = parseSparse(body)
   } catch {
     throw lied('its answer is not JSON')
   }
@@ -17,31 +19,53 @@ export function checked<T extends z.ZodType>(schema: T, body: Buffer): z.output<
 }
 
 export function header(answer: WireAnswer, name: string): number {
-  const value = Number(answer.headers[name])
-  if (!Number.isSafeInteger(value) || value < 0) throw lied(`its header ${name} is not an offset`)
+  const text = answer.headers[name]
+  const value = typeof text === 'string' && /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(value)) throw lied(`its header ${name} is not an offset`)
   return value
 }
 
 export const refused = (answer: WireAnswer): PyroError =>
-  refusedBy(answer.body.toString(), `it answered ${answer.status} without a reason`)
+  refusedBy(answer.body, `it answered ${answer.status} without a reason`)
 
 /** The guest's own reason for not completing a body. */
-export const brokenOff = (said: string): PyroError => refusedBy(said, 'it broke off without a reason')
+export const brokenOff = (said: string): PyroError =>
+  refusedBy(Buffer.from(said), 'it broke off without a reason')
 
-function refusedBy(text: string, unreadable: string): PyroError {
+function refusedBy(body: Buffer, unreadable: string): PyroError {
   let parsed: ReturnType<typeof refusal.safeParse> | undefined
   try {
-    parsed = refusal.safeParse(JSON.parse(text))
+    parsed = refusal.safeParse(parseSparse(body))
   } catch {
     parsed = undefined
   }
   if (!parsed?.success) return lied(unreadable)
   const { code, message } = parsed.data
-  return new GuestRefusal(isErrorCode(code) ? code : (SAID.get(code) ?? 'guest_unreachable'), message, code)
+  return new GuestRefusal(SAYS.get(code) ?? 'guest_unreachable', plain(message), plain(code))
 }
 
-/** What the agent calls differently than the contract does. */
-const SAID = new Map<string, ErrorCode>([
+/** What an agent may say of itself. What the engine, its files or its disk are like is not for a guest to tell. */
+const SAME: ErrorCode[] = [
+  'bad_cursor',
+  'cwd_not_found',
+  'disk_full',
+  'export_changed',
+  'io_error',
+  'job_not_found',
+  'job_running',
+  'layer_changed',
+  'layer_invalid',
+  'layer_too_large',
+  'link_leaves',
+  'not_supported',
+  'path_not_found',
+  'stdin_closed',
+  'too_many_jobs',
+  'user_not_found',
+  'wrong_state',
+]
+const SAYS = new Map<string, ErrorCode>([
+  ...SAME.map((code): [string, ErrorCode] => [code, code]),
   ['bad_request', 'invalid_input'],
   ['too_large', 'invalid_input'],
   ['job_exited', 'job_ended'],

@@ -13,6 +13,8 @@ const MIB = 1_048_576
 /** What an answer may take beyond the time it was told to wait. */
 const SLACK_MS = 15_000
 export const MAX_OUTPUT_READ = 4 * MIB
+/** What a status may take without the output that was asked for. */
+const MAX_STATUS = 65_536
 
 export interface OutputPart {
   data: Buffer
@@ -75,6 +77,22 @@ export function guest(dial: Dial): Guest {
     return checked(schema, answer.body)
   }
 
+  /** A status, and of no other job: what a guest says of one is recorded as that one's end. */
+  async function statusOf(
+    id: string,
+    request: Partial<WireRequest> & { path: string },
+    inlineBytes = 0,
+  ): Promise<JobStatus> {
+    // Twice, for two streams; base64 has four characters for three bytes.
+    const maxBytes = MAX_STATUS + 4 * inlineBytes
+    const status = await ask(jobStatus, { maxBytes, ...request })
+    if (status.id !== id) throw lied('it answers for another job')
+    for (const text of [status.inline?.stdout, status.inline?.stderr])
+      if (Buffer.byteLength(text ?? '', 'base64') > inlineBytes)
+        throw lied('it answers with more output than asked')
+    return status
+  }
+
   return {
     ...machineGuest(ask, bulk),
     async hello(timeoutMs = SLACK_MS) {
@@ -87,17 +105,23 @@ export function guest(dial: Dial): Guest {
       if (answer.status !== 200) throw refused(answer)
     },
     start: (spec, waitMs, inline) =>
-      ask(jobStatus, {
-        method: 'POST',
-        path: `/v1/jobs?wait_ms=${waitMs}&inline=${inline}`,
-        body: JSON.stringify(spec),
-        timeoutMs: waitMs + SLACK_MS,
-      }),
+      statusOf(
+        spec.id,
+        {
+          method: 'POST',
+          path: `/v1/jobs?wait_ms=${waitMs}&inline=${inline}`,
+          body: JSON.stringify(spec),
+          timeoutMs: waitMs + SLACK_MS,
+        },
+        inline,
+      ),
     async jobs() {
-      return (await ask(jobList, { path: '/v1/jobs', maxBytes: 64 * MIB })).jobs
+      const { jobs } = await ask(jobList, { path: '/v1/jobs', maxBytes: 16 * MIB })
+      if (new Set(jobs.map(({ id }) => id)).size !== jobs.length) throw lied('it lists a job twice')
+      return jobs
     },
     wait: (id, waitMs, cursors, attach) =>
-      ask(jobStatus, {
+      statusOf(id, {
         path: `${job(id)}?wait_ms=${waitMs}${cursors ? `&stdout=${cursors.stdout}&stderr=${cursors.stderr}` : ''}&attach=${attach ? 1 : 0}`,
         timeoutMs: waitMs + SLACK_MS,
       }),
@@ -113,12 +137,14 @@ export function guest(dial: Dial): Guest {
     },
     async write(id, data, eof) {
       const path = `${job(id)}/stdin?eof=${eof ? 1 : 0}`
-      return (await ask(written, { method: 'POST', path, body: data })).written
+      const taken = (await ask(written, { method: 'POST', path, body: data })).written
+      if (taken > data.length) throw lied('it took more than it was given')
+      return taken
     },
     signal: (id, signal) =>
-      ask(jobStatus, { method: 'POST', path: `${job(id)}/signal`, body: JSON.stringify({ signal }) }),
+      statusOf(id, { method: 'POST', path: `${job(id)}/signal`, body: JSON.stringify({ signal }) }),
     kill: (id, graceMs) =>
-      ask(jobStatus, {
+      statusOf(id, {
         method: 'POST',
         path: `${job(id)}/kill`,
         body: JSON.stringify({ grace_ms: graceMs }),

@@ -1,7 +1,7 @@
 /** What only the agent of a machine can be asked: it has the disks, the clock and the power switch. */
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import { GuestRefusal, refused } from './answers.ts'
+import { GuestRefusal, lied, refused } from './answers.ts'
 import { type Changes, changes, done } from './messages.ts'
 import type { Wire, WireRequest } from './wire.ts'
 
@@ -56,7 +56,11 @@ export function machineGuest(ask: Ask, bulk: Wire): MachineGuest {
   return {
     identify: (identity) => post('/v1/identity', identity),
     mountWorkspace: (seeded) => post('/v1/workspace', { seeded }),
-    changes: (limit) => ask(changes, { path: `/v1/changes?limit=${limit}`, timeoutMs: SCAN_MS }),
+    async changes(limit) {
+      const seen = await ask(changes, { path: `/v1/changes?limit=${limit}`, timeoutMs: SCAN_MS })
+      if (seen.entries.length > limit) throw lied('it lists more changes than it was asked for')
+      return seen
+    },
     tree: (path) => body(`/v1/tree?path=${encodeURIComponent(path)}`),
     layer: (name) => body(`/v1/layer?name=${encodeURIComponent(name)}`),
     async putLayer(name, source) {

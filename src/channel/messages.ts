@@ -1,8 +1,32 @@
 /** What the agent may say. It runs beside code nobody trusts: every answer is checked before the engine looks at it. */
 import { z } from 'zod'
 
+/** What an agent remembers at most, twice over. */
+const MAX_JOBS = 8192
+
 const count = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
 const offset = z.int().min(0)
+
+/** Refused at its first bad item: a list of nothing but bad ones would otherwise be answered with as many complaints. */
+const list = <T extends z.ZodType>(item: T, most: number) =>
+  z
+    .array(z.unknown())
+    .max(most)
+    .transform((values, context) => {
+      const items: z.output<T>[] = []
+      for (const value of values) {
+        const { data, success } = item.safeParse(value)
+        if (!success) {
+          context.addIssue('an item has another form')
+          return z.NEVER
+        }
+        items.push(data)
+      }
+      return items
+    })
+
+/** Bytes, as the agent's JSON has them. */
+const base64 = z.string().refine((text) => text.length % 4 === 0 && !/[^A-Za-z0-9+/=]/.test(text))
 
 const position = z.object({ start: offset, end: offset, eof: z.boolean() }).refine((at) => at.start <= at.end)
 
@@ -23,11 +47,11 @@ export const jobStatus = z.object({
   stdout: position,
   stderr: position,
   survivors: z.int().min(0),
-  inline: z.object({ stdout: z.string(), stderr: z.string() }).nullish(),
+  inline: z.object({ stdout: base64, stderr: base64 }).nullish(),
 })
 export type JobStatus = z.infer<typeof jobStatus>
 
-export const jobList = z.object({ jobs: z.array(jobStatus).max(100_000) })
+export const jobList = z.object({ jobs: list(jobStatus, MAX_JOBS) })
 export const written = z.object({ written: z.int().min(0) })
 export const refusal = z.object({ code: z.string().max(64), message: z.string().max(4096) })
 
@@ -48,17 +72,16 @@ export const changes = z.object({
   added: offset,
   modified: offset,
   deleted: offset,
-  entries: z
-    .array(
-      z.object({
-        path: below,
-        change: z.enum(['added', 'modified', 'deleted']),
-        type: z.enum(['file', 'directory', 'symlink', 'other']),
-        size: count,
-        changed_at_ms: count,
-      }),
-    )
-    .max(100_000),
+  entries: list(
+    z.object({
+      path: below,
+      change: z.enum(['added', 'modified', 'deleted']),
+      type: z.enum(['file', 'directory', 'symlink', 'other']),
+      size: count,
+      changed_at_ms: count,
+    }),
+    100_000,
+  ),
   truncated: z.boolean(),
 })
 export type Changes = z.infer<typeof changes>

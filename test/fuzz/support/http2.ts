@@ -102,6 +102,7 @@ export async function rawGuest(
     open.add(socket)
     socket.on('close', () => open.delete(socket)).on('error', () => {})
     const say = (bytes: Buffer) => !socket.destroyed && socket.writable && socket.write(bytes)
+    socket.setMaxListeners(0)
     const flood = (make: () => Buffer) => {
       const more = () => {
         // A turn of the loop for everybody else between two blocks: host and guest share this process.
