@@ -129,11 +129,14 @@ export function wire({ refusal, ...options }: WireOptions): Wire {
             const value = trailers['pyro-error']
             if (value !== undefined) said = String(value)
           })
-          // Only now it is known whether what came was all of it, and what the guest says of that.
+          // What comes behind a body is told before its end is.
+          stream.on('end', () => {
+            settle()
+            if (said === undefined) body.end()
+            else body.destroy(refusal(said))
+          })
           stream.on('close', () => {
-            if (said !== undefined) body.destroy(refusal(said))
-            else if (!answered || !isWhole(stream)) body.destroy(unreachable('the connection closed'))
-            else body.end()
+            if (!answered || !isWhole(stream)) body.destroy(unreachable('the connection closed'))
           })
           stream.once('response', (headers: Head) => {
             answered = true

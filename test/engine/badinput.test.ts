@@ -1,6 +1,14 @@
 /** What is refused is refused with a code and a hint, before anything is left behind. */
 import { execFileSync, spawn } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../src/contract/errors.ts'
@@ -76,6 +84,7 @@ describe('on a healthy machine', () => {
     mkdirSync(seed)
     for (let i = 0; i < 50; i++) writeFileSync(join(seed, `f${i}`), Buffer.alloc(1 << 20, i))
     const writer = spawn('sh', ['-c', `while :; do for f in ${seed}/*; do echo more >> $f; done; done`])
+    await expect.poll(() => statSync(join(seed, 'f49')).size).toBeGreaterThan(1 << 20)
     const body = await refusal(engine, 'workspace_create', { environment: 'host', seed_path: seed }).finally(
       () => writer.kill(),
     )
