@@ -47,6 +47,10 @@ var zeroBlock [block]byte
 func (u *unpacker) content(fd int, header *tar.Header) error {
 	at := int64(0)
 	for at < header.Size {
+		// The holes of a sparse entry are read without a byte of the stream, which looks for the end otherwise.
+		if err := u.ctx.Err(); err != nil {
+			return fault.From(err, "", "")
+		}
 		part := u.buffer[:min(header.Size-at, int64(len(u.buffer)))]
 		n, err := io.ReadFull(u.tar, part)
 		if err != nil {

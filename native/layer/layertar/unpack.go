@@ -21,7 +21,8 @@ type UnpackOptions struct {
 	Owner *stack.Owner
 	// Plain takes a tree that is no layer: no name in it means anything.
 	Plain bool
-	// Private leaves out what only the inside of a sandbox should have: set-uid and set-gid bits, attributes, pipes.
+	// Private leaves out what only the inside of a sandbox should have: set-uid and set-gid bits, attributes, pipes. It
+	// refuses entries that are larger than what was sent for them.
 	Private bool
 	// MaxEntries and MaxBytes (of content) bound what is taken; both are needed.
 	MaxEntries, MaxBytes int64
@@ -225,6 +226,9 @@ func (u *unpacker) entry(header *tar.Header) error {
 	base := parts[len(parts)-1]
 	switch header.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		if u.Private && sparse(header) {
+			return bad(header.Name, "is sparse, as no agent sends it")
+		}
 		return u.file(header, parts[:len(parts)-1], base)
 	case tar.TypeSymlink:
 		return u.symlink(header, parts[:len(parts)-1], base)
@@ -237,6 +241,19 @@ func (u *unpacker) entry(header *tar.Header) error {
 	}
 	u.skip(path.Join(parts...), "special")
 	return nil
+}
+
+// sparse entries cost their sender a header, and whoever reads their holes as much as it says.
+func sparse(header *tar.Header) bool {
+	if header.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range header.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // mark takes a name that means something in a layer. Per image-spec it concerns the layers below only: what this
