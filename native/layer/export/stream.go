@@ -117,7 +117,12 @@ func single(parent int, temp string, tree int, taken *layertar.Taken, asked stri
 		return "", fault.New("layer_invalid", asked, "the tar of %s is neither one tree nor one file", asked)
 	}
 	name, kind := entries[0].Name, "file"
-	if taken.Links > 0 {
+	// What was counted may have been replaced since: an entry takes the place of an earlier one.
+	st, err := dirfd.Stat(tree, name)
+	if err != nil {
+		return "", fault.From(err, "looking at", asked)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		kind = "symlink"
 		if err := linkStays(tree, name, asked); err != nil {
 			return "", err
