@@ -136,9 +136,22 @@ func listed(t *testing.T, archive []byte) {
 		got = append(got, fields[0]+" "+fields[len(fields)-1])
 	}
 	want := []string{"drwxr-xr-x dev", "drwxr-xr-x mnt", "drwxr-xr-x modules", "dr-xr-xr-x proc", "drwx------ root",
-		"drwxr-xr-x run", "dr-xr-xr-x sys", "drwxrwxrwt tmp", "crw------- dev/console", "-rwxr-xr-x init",
+		"drwxr-xr-x run", "dr-xr-xr-x sys", "drwxrwxrwt tmp", "crw------- dev/console", "crw-rw-rw- dev/null", "-rwxr-xr-x init",
 		"-rw-r--r-- modules/a.ko", "-rw-r--r-- modules/b.ko", "-rw-r--r-- modules/order"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the archive holds\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestSignaturesAreLeftOut(t *testing.T) {
+	const mark = "~Module signature appended~\n"
+	signed := "code" + "signature" + "12345678" + "\x00\x00\x00\x09" + mark
+	for module, want := range map[string]string{
+		signed: "code", "code": "code", "": "", mark: mark,
+		"code" + "12345678" + "\xff\xff\xff\xff" + mark: "code" + "12345678" + "\xff\xff\xff\xff" + mark,
+	} {
+		if got := string(modules.Unsigned([]byte(module))); got != want {
+			t.Errorf("%q: %q", module, got)
+		}
 	}
 }

@@ -87,8 +87,12 @@ func writeInitramfs(spec ImagesSpec, out io.Writer) error {
 	}
 	// Opened by the kernel for the first program, before anything is mounted.
 	console := cpio.Entry{Name: "dev/console", Mode: unix.S_IFCHR | 0o600, Major: 5, Minor: 1}
-	if err := add(console); err != nil {
-		return err
+	// Where there is no console, the program's runtime opens this one in its place.
+	null := cpio.Entry{Name: "dev/null", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 3}
+	for _, device := range []cpio.Entry{console, null} {
+		if err := add(device); err != nil {
+			return err
+		}
 	}
 	sum := sha256.New()
 	if err := addFile(add, "init", unix.S_IFREG|0o755, spec.Binary, sum); err != nil {

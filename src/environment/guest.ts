@@ -20,17 +20,21 @@ import type { Hand } from '../hand/protocol.ts'
 import { candidate, DEBIAN_ARCH, proxyVariables } from './apt.ts'
 import { type BuildOptions, toHand } from './environment.ts'
 
-/** Read in this order by the guest; the second and third only where it is told to. */
+/**
+ * Lists of the guest's init (native/guest/machine/bringup.go), each without what an earlier one has. The first is loaded
+ * before the others, which may be loaded at the same time: so nothing that two of them need is missing in it.
+ */
 const LISTS = [
-  {
-    file: 'order',
-    modules: ['virtio_mmio', 'virtio_blk', 'virtio_console', 'virtio_rng', 'ext4', 'erofs', 'overlay'],
-  },
+  { file: 'order', modules: ['virtio_mmio', 'ext4'] },
   { file: 'order.pci', modules: ['virtio_pci'] },
+  { file: 'order.disk', modules: ['virtio_blk'] },
+  { file: 'order.root', modules: ['erofs', 'overlay'] },
+  { file: 'order.port', modules: ['virtio_console'] },
   { file: 'order.vsock', modules: ['vmw_vsock_virtio_transport'] },
+  { file: 'order.late', modules: ['virtio_rng'] },
 ]
 /** Changes when the same package or the same binary is laid out differently. */
-const LAYOUT = 1
+const LAYOUT = 2
 
 export interface GuestImages {
   /** Cheap: asks neither apt nor the hand. */

@@ -17,8 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var needed = map[string]bool{"virtio_ring.ko": true, "virtio.ko": true, "virtio_mmio.ko": true, "virtio_console.ko": true}
-
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bare:", err)
@@ -32,16 +30,15 @@ func run() error {
 			return fmt.Errorf("mount %s: %w", target, err)
 		}
 	}
-	order, err := os.ReadFile("/modules/order")
-	if err != nil {
-		return err
-	}
-	for _, name := range strings.Fields(string(order)) {
-		if !needed[name] {
-			continue
+	for _, list := range []string{"/modules/order", "/modules/order.port"} {
+		names, err := os.ReadFile(list)
+		if err != nil {
+			return err
 		}
-		if err := load("/modules/" + name); err != nil {
-			return fmt.Errorf("load %s: %w", name, err)
+		for name := range strings.FieldsSeq(string(names)) {
+			if err := load("/modules/" + name); err != nil {
+				return fmt.Errorf("load %s: %w", name, err)
+			}
 		}
 	}
 	port, err := open("pyro.control")

@@ -26,6 +26,8 @@ type Config struct {
 	Past *past.Jobs
 	// Machine is nil in a container.
 	Machine Machine
+	// Answered is called after each request; may be nil.
+	Answered func()
 	// Stop is called, and waited for, when the host asks for the end.
 	Stop func(grace time.Duration)
 }
@@ -40,7 +42,7 @@ func NewServer(config Config) (*http.Server, func(limit time.Duration)) {
 	w := &watch{busy: map[net.Conn]bool{}}
 	return &http.Server{
 		ConnState:         w.note,
-		Handler:           a.routes(),
+		Handler:           a.handler(),
 		Protocols:         protocols,
 		MaxHeaderBytes:    16 << 10,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -53,6 +55,17 @@ func NewServer(config Config) (*http.Server, func(limit time.Duration)) {
 			WriteByteTimeout:              answerTimeout, // a peer that takes nothing for so long is gone
 		},
 	}, w.settle
+}
+
+func (a *api) handler() http.Handler {
+	routes := a.routes()
+	if a.Answered == nil {
+		return routes
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		routes.ServeHTTP(w, r)
+		a.Answered()
+	})
 }
 
 func (a *api) routes() *http.ServeMux {

@@ -97,9 +97,14 @@ type Service struct {
 	Jobs    *jobs.Config
 	Past    *past.Jobs
 	Machine agent.Machine
+	// WarmLate leaves what the first command needs until the first request is answered: the host waits for that one first.
+	WarmLate bool
 	// Ended is called when all jobs have ended at the host's wish, before it is told so; may be nil.
 	Ended func()
 }
+
+// warmDelay lets the first answer leave.
+const warmDelay = 2 * time.Millisecond
 
 // Serve answers until it is told to stop, by the host or by a signal.
 func Serve(service Service) error {
@@ -117,6 +122,11 @@ func Serve(service Service) error {
 	reaper := reap.New()
 	if service.Jobs != nil {
 		config.Jobs = jobs.NewManager(*service.Jobs, reaper)
+		if service.WarmLate {
+			config.Answered = sync.OnceFunc(func() { time.AfterFunc(warmDelay, config.Jobs.Warm) })
+		} else {
+			config.Jobs.Warm()
+		}
 	}
 	stopped := make(chan struct{})
 	var once sync.Once

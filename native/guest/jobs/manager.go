@@ -26,8 +26,9 @@ type Config struct {
 	Spool string        // directory of the spool files
 	Self  string        // the binary that supervisors run
 	Lease time.Duration // how long a reader that went away is waited for
-	// Cgroup is the open control group (v2) that supervisors, and with them all jobs, are started into; 0: init's own.
-	Cgroup int
+	// Prepare is waited for before anything of a job is made, and says what open control group (v2) supervisors, and with
+	// them all jobs, are started into; nil: there is nothing to wait for, and it is init's own.
+	Prepare func() (cgroup int)
 	// Ended is called after each job whose books are closed; it must not block.
 	Ended func()
 }
@@ -40,20 +41,37 @@ type Manager struct {
 	jobs     map[string]*Job
 	stopping bool
 	sweeping sync.Mutex
+	prepared sync.Once
 }
 
 func NewManager(config Config, reaper *reap.Reaper) *Manager {
 	m := &Manager{config: config, jobs: map[string]*Job{}, shelf: spool.NewShelf(config.Spool)}
-	m.pool = &pool{self: config.Self, reaper: reaper, cgroup: config.Cgroup}
-	// The first command finds its supervisor under way.
+	m.pool = &pool{self: config.Self, reaper: reaper}
+	return m
+}
+
+// Warm makes ready what the first command would wait for: a supervisor under way, and files.
+func (m *Manager) Warm() {
+	m.prepare()
 	if s, err := m.pool.start(); err == nil {
 		m.pool.put(s)
 	}
-	return m
+	m.shelf.Fill()
+}
+
+// prepare comes before the first use of the pool and the shelf.
+func (m *Manager) prepare() {
+	m.prepared.Do(func() {
+		if m.config.Prepare != nil {
+			m.pool.cgroup = m.config.Prepare()
+		}
+		m.shelf.Clean()
+	})
 }
 
 // Create starts a job, or finds the one that was started by this id before. It returns when the command runs or ran.
 func (m *Manager) Create(spec *wire.JobSpec) (*Job, *wire.Error) {
+	m.prepare()
 	m.mu.Lock()
 	if j := m.jobs[spec.ID]; j != nil {
 		m.mu.Unlock()

@@ -3,7 +3,6 @@
 package machine
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,11 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pyro/native/guest/agent"
 	"pyro/native/guest/boot"
 	"pyro/native/guest/jobs"
 	"pyro/native/guest/past"
-	"pyro/native/guest/session"
 )
 
 const (
@@ -24,12 +21,6 @@ const (
 	// lease is how long a reader that went away is waited for; as in a container.
 	lease = 10 * time.Second
 )
-
-// channels are the classes of connections: by port name over virtio-serial, by port number over vsock.
-var channels = []struct {
-	name string
-	port uint32
-}{{"pyro.control", 1024}, {"pyro.bulk", 1025}, {"pyro.network", 1026}}
 
 type machine struct {
 	params Params
@@ -58,11 +49,8 @@ func Main([]string) int {
 }
 
 func run() error {
-	m, err := start()
-	if err != nil {
-		return err
-	}
-	listeners, err := m.listen()
+	m := &machine{workspace: -1, target: "/workspace"}
+	listeners, err := m.bringUp()
 	if err != nil {
 		return err
 	}
@@ -70,87 +58,13 @@ func run() error {
 	if m.params.Inspect {
 		service.Past = &past.Jobs{Dir: m.hubPath("changes/spool")}
 	} else {
-		group, err := jobsGroup(m.params.Pids)
-		if err != nil {
-			return err
-		}
-		service.Jobs = &jobs.Config{Spool: spoolDir, Self: "/proc/self/exe", Lease: lease, Cgroup: group, Ended: m.writeOutSoon}
+		service.WarmLate = true
+		service.Jobs = &jobs.Config{Spool: spoolDir, Self: "/proc/self/exe", Lease: lease, Prepare: m.finish(), Ended: m.writeOutSoon}
 	}
 	err = boot.Serve(service)
 	killAll()
 	m.seal()
 	return err
-}
-
-// start brings the machine up to where it can serve.
-func start() (*machine, error) {
-	if err := mountAll(early); err != nil {
-		return nil, err
-	}
-	line, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		return nil, err
-	}
-	m := &machine{workspace: -1, target: "/workspace"}
-	if m.params, err = Parse(string(line)); err != nil {
-		return nil, err
-	}
-	if err := m.modules(); err != nil {
-		return nil, err
-	}
-	if err := mountDisks(m.params); err != nil {
-		return nil, err
-	}
-	if m.hub, err = unix.Open(hub, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, err
-	}
-	if m.params.Inspect {
-		m.target = filepath.Join(hub, "workspace")
-		return m, nil
-	}
-	if err := makeRoot(); err != nil {
-		return nil, err
-	}
-	if err := m.furnish(); err != nil {
-		return nil, err
-	}
-	return m, loopback()
-}
-
-func (m *machine) modules() error {
-	lists := []string{"/modules/order"}
-	if devices, _ := os.ReadDir("/sys/bus/pci/devices"); len(devices) > 0 {
-		lists = append(lists, "/modules/order.pci")
-	}
-	if m.params.Vsock {
-		lists = append(lists, "/modules/order.vsock")
-	}
-	for _, list := range lists {
-		if err := loadModules(list); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *machine) listen() ([]net.Listener, error) {
-	listeners := make([]net.Listener, 0, len(channels))
-	for _, channel := range channels {
-		if m.params.Vsock {
-			l, err := session.ListenVsock(channel.port)
-			if err != nil {
-				return nil, err
-			}
-			listeners = append(listeners, agent.Bounded(l))
-			continue
-		}
-		port, err := openPort(channel.name)
-		if err != nil {
-			return nil, err
-		}
-		listeners = append(listeners, session.Listen(port))
-	}
-	return listeners, nil
 }
 
 // hubPath names what lies below the hub through its descriptor.

@@ -62,21 +62,17 @@ var links = map[string]string{
 	"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
 }
 
-// mountDisks brings the disks that are complete from the start below the hub.
-func mountDisks(p Params) error {
-	if p.Env != "" && !p.Inspect {
-		if err := mountDisk(p.Env, "env", "erofs", unix.MS_RDONLY|unix.MS_NODEV, ""); err != nil {
-			return err
-		}
-	}
-	if !p.Inspect {
-		return mountDisk(p.Changes, "changes", "ext4", unix.MS_NODEV|unix.MS_NOATIME, "")
+// mountChanges brings the disk of changes below the hub.
+func (m *machine) mountChanges() error {
+	disk := m.params.Changes
+	if !m.params.Inspect {
+		return mountDisk(disk, "changes", "ext4", unix.MS_NODEV|unix.MS_NOATIME, "")
 	}
 	// A machine that was not stopped in order left a part of its changes in the journal. Where the disk takes writes they
 	// are put in their places; where it does not, what is in place is all that can be seen.
-	err := mountDisk(p.Changes, "changes", "ext4", unix.MS_RDONLY|unix.MS_NODEV, "")
+	err := mountDisk(disk, "changes", "ext4", unix.MS_RDONLY|unix.MS_NODEV, "")
 	if err != nil {
-		err = mountDisk(p.Changes, "changes", "ext4", unix.MS_RDONLY|unix.MS_NODEV, "noload")
+		err = mountDisk(disk, "changes", "ext4", unix.MS_RDONLY|unix.MS_NODEV, "noload")
 	}
 	return err
 }

@@ -36,17 +36,30 @@ type blank struct {
 	header []byte
 }
 
-func NewShelf(dir string) *Shelf {
-	h := &Shelf{dir: dir}
-	if names, err := os.ReadDir(dir); err == nil {
-		for _, n := range names { // of an init before
-			if strings.HasPrefix(n.Name(), blankPrefix) {
-				_ = os.Remove(filepath.Join(dir, n.Name()))
-			}
+func NewShelf(dir string) *Shelf { return &Shelf{dir: dir} }
+
+// Clean removes what an init before left; it comes before the first file.
+func (h *Shelf) Clean() {
+	names, err := os.ReadDir(h.dir)
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), blankPrefix) {
+			_ = os.Remove(filepath.Join(h.dir, n.Name()))
 		}
 	}
-	h.refill()
-	return h
+}
+
+// Fill makes the files that are kept ready.
+func (h *Shelf) Fill() {
+	h.mu.Lock()
+	busy := h.pending
+	h.pending = true
+	h.mu.Unlock()
+	if !busy {
+		h.refill()
+	}
 }
 
 // take finds a blank, or makes one.

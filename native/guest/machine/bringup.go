@@ -1,0 +1,156 @@
+package machine
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"pyro/native/guest/agent"
+	"pyro/native/guest/session"
+)
+
+// channels are the classes of connections: by port name over virtio-serial, by port number over vsock.
+var channels = []struct {
+	name string
+	port uint32
+}{{"pyro.control", 1024}, {"pyro.bulk", 1025}, {"pyro.network", 1026}}
+
+// bringUp goes as far as is needed to serve. What waits for a device goes on beside what works: a machine has few processors,
+// and boots cold for somebody who waits.
+func (m *machine) bringUp() ([]net.Listener, error) {
+	if err := mountAll(early); err != nil {
+		return nil, err
+	}
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	if m.params, err = Parse(string(line)); err != nil {
+		return nil, err
+	}
+	if err := m.loadBuses(); err != nil {
+		return nil, err
+	}
+	var listeners []net.Listener
+	err = together(
+		func() error { return then(loadModules("/modules/order.disk"), m.mountChanges) },
+		func() error { return loadModules("/modules/order.root") },
+		func() (err error) {
+			listeners, err = m.listen()
+			return err
+		},
+	)
+	if err != nil {
+		return nil, err
+	}
+	if m.hub, err = unix.Open(hub, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	if m.params.Inspect {
+		m.target = filepath.Join(hub, "workspace")
+		return listeners, nil
+	}
+	return listeners, then(mountDisk(m.params.Env, "env", "erofs", unix.MS_RDONLY|unix.MS_NODEV, ""), makeRoot)
+}
+
+// loadBuses makes the devices known that everything else is a driver of.
+func (m *machine) loadBuses() error {
+	if err := loadModules("/modules/order"); err != nil {
+		return err
+	}
+	if devices, _ := os.ReadDir("/sys/bus/pci/devices"); len(devices) == 0 {
+		return nil
+	}
+	return loadModules("/modules/order.pci")
+}
+
+func (m *machine) listen() ([]net.Listener, error) {
+	list := "/modules/order.port"
+	if m.params.Vsock {
+		list = "/modules/order.vsock"
+	}
+	if err := loadModules(list); err != nil {
+		return nil, err
+	}
+	listeners := make([]net.Listener, 0, len(channels))
+	for _, channel := range channels {
+		if m.params.Vsock {
+			l, err := session.ListenVsock(channel.port)
+			if err != nil {
+				return nil, err
+			}
+			listeners = append(listeners, agent.Bounded(l))
+			continue
+		}
+		port, err := openPort(channel.name)
+		if err != nil {
+			return nil, err
+		}
+		listeners = append(listeners, session.Listen(port))
+	}
+	return listeners, nil
+}
+
+// finish does what no answer but a command's waits for, and gives what the first of them waits by: the control group that
+// they are started into. A machine that can't do it ends.
+func (m *machine) finish() (prepared func() int) {
+	ready := make(chan int, 1)
+	// The root covers the initramfs; this keeps its modules in reach.
+	modules, err := unix.Open(filepath.Join("/proc/self/fd", strconv.Itoa(m.hub), "../modules"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	go func() {
+		group := -1
+		err := then(then(m.furnish(), loopback), func() (err error) {
+			group, err = jobsGroup(m.params.Pids)
+			return err
+		})
+		if err != nil {
+			say("the machine can't go on: %v", err)
+			end()
+		}
+		ready <- group
+	}()
+	return sync.OnceValue(func() int {
+		group := <-ready
+		if err == nil {
+			go loadLate(modules)
+		}
+		return group
+	})
+}
+
+// loadLate loads what makes things only better, and gives back the memory of all that was loaded.
+func loadLate(modules int) {
+	defer unix.Close(modules)
+	dir := filepath.Join("/proc/self/fd", strconv.Itoa(modules))
+	if err := loadModules(filepath.Join(dir, "order.late")); err != nil {
+		say("%v", err)
+	}
+	files, _ := os.ReadDir(dir)
+	for _, file := range files {
+		_ = os.Remove(filepath.Join(dir, file.Name()))
+	}
+}
+
+// then goes on where nothing has failed.
+func then(err error, next func() error) error {
+	if err != nil {
+		return err
+	}
+	return next()
+}
+
+// together waits for all.
+func together(steps ...func() error) error {
+	failures := make([]error, len(steps))
+	var all sync.WaitGroup
+	for i, step := range steps {
+		all.Go(func() { failures[i] = step() })
+	}
+	all.Wait()
+	return errors.Join(failures...)
+}
