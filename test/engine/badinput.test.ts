@@ -82,9 +82,12 @@ describe('on a healthy machine', () => {
   test('create: a tree that changes while it is read', async () => {
     const seed = join(folder, 'busy')
     mkdirSync(seed)
-    for (let i = 0; i < 50; i++) writeFileSync(join(seed, `f${i}`), Buffer.alloc(1 << 20, i))
-    const writer = spawn('sh', ['-c', `while :; do for f in ${seed}/*; do echo more >> $f; done; done`])
-    await expect.poll(() => statSync(join(seed, 'f49')).size).toBeGreaterThan(1 << 20)
+    // Large enough that somebody writes to it while it is copied, however slow the disk makes them.
+    const file = join(seed, 'growing')
+    for (let i = 0; i < 12; i++) appendFileSync(file, Buffer.alloc(16 << 20, i))
+    const size = statSync(file).size
+    const writer = spawn('sh', ['-c', `while :; do echo more >> ${file}; done`])
+    await expect.poll(() => statSync(file).size).toBeGreaterThan(size)
     const body = await refusal(engine, 'workspace_create', { environment: 'host', seed_path: seed }).finally(
       () => writer.kill(),
     )
