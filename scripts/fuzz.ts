@@ -133,5 +133,6 @@ function goFile(file: string, profile: string): Reached {
   }
 }
 
-const handsOn = (lines: string[]): boolean =>
-  lines.every((line) => line.trim() === '' || HANDS_ON.test(line.trim()))
+function handsOn(lines: string[]): boolean {
+  return lines.every((line) => line.trim() === '' || HANDS_ON.test(line.trim()))
+}
