@@ -98,7 +98,20 @@ function go(): Reached[] {
   run('go', ['-C', 'native', 'test', '-run', 'Fuzz', ...cover, ...packages])
   if (long)
     for (const [path, name] of GO_FUZZERS)
-      run('go', ['-C', 'native', 'test', '-run', '^$', '-fuzz', `^${name}$`, '-fuzztime', GO_FUZZ_TIME, '-fuzzminimizetime', '10x', path])
+      run('go', [
+        '-C',
+        'native',
+        'test',
+        '-run',
+        '^$',
+        '-fuzz',
+        `^${name}$`,
+        '-fuzztime',
+        GO_FUZZ_TIME,
+        '-fuzzminimizetime',
+        '10x',
+        path,
+      ])
   return GO_PARSERS.map((file) => goFile(file, readFileSync(profile, 'utf8')))
 }
 
