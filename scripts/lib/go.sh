@@ -49,17 +49,34 @@ native_id() {
     LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-16)
 }
 
+# go_build ARCHITECTURE FILE: the static binary, without paths of this machine.
+go_build() {
+  (cd native && GOTOOLCHAIN=local GOFLAGS='-buildvcs=false -trimpath' CGO_ENABLED=0 GOOS=linux GOARCH="$1" \
+    "$go" build -ldflags "-s -w -X main.build=$id" -o "$2.new" . 9<&-) || die 'the native binary does not build'
+  # A rename, so that running processes keep the old file.
+  mv "native/$2.new" "native/$2"
+}
+
 native_binary() {
   [ -f native/go.mod ] || return 0
-  local id
+  local id arch
   id=$(native_id)
   [ -x native/bin/pyro-native ] && [ "$(cat native/bin/build-id 2>/dev/null)" = "$id" ] && return 0
   find_go
+  arch=$(GOTOOLCHAIN=local "$go" env GOHOSTARCH)
   say "building native/bin/pyro-native ($id)"
   mkdir -p native/bin
-  (cd native && GOTOOLCHAIN=local GOFLAGS='-buildvcs=false -trimpath' CGO_ENABLED=0 \
-    "$go" build -ldflags "-s -w -X main.build=$id" -o bin/pyro-native.new . 9<&-) || die 'the native binary does not build'
-  # A rename, so that running processes keep the old file.
-  mv native/bin/pyro-native.new native/bin/pyro-native
+  go_build "$arch" bin/pyro-native
   echo "$id" >native/bin/build-id
+}
+
+# One for each architecture that the package is for, by Node's names of them, in native/bin/package.
+native_for_package() {
+  local id pair
+  id=$(native_id)
+  [ "$(cat native/bin/package/build-id 2>/dev/null)" = "$id" ] && return 0
+  say "building native/bin/package ($id)"
+  mkdir -p native/bin/package
+  for pair in x64:amd64 arm64:arm64; do go_build "${pair#*:}" "bin/package/pyro-native-${pair%:*}"; done
+  echo "$id" >native/bin/package/build-id
 }

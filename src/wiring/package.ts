@@ -15,11 +15,22 @@ export const ROOT = packageRoot()
 export const VERSION = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string })
   .version
 
-/** @throws native_missing */
+/**
+ * The binary that a checkout has built for itself, else the package's for this architecture.
+ * @throws native_missing
+ */
 export function nativeBinary(): string {
-  const path = process.env['PYRO_NATIVE'] ?? join(ROOT, 'native/bin/pyro-native')
-  if (existsSync(path)) return path
-  throw new PyroError('native_missing', `The native binary ${path} does not exist.`, {
-    hint: 'Run scripts/bootstrap in the checkout.',
+  const named = process.env['PYRO_NATIVE']
+  const packed = join(ROOT, `dist/native/pyro-native-${process.arch}`)
+  const places = named ? [named] : [join(ROOT, 'native/bin/pyro-native'), packed]
+  const path = places.find((place) => existsSync(place))
+  if (path !== undefined) return path
+  if (named) throw new PyroError('native_missing', `PYRO_NATIVE=${named} does not exist.`)
+  if (existsSync(join(ROOT, 'src')))
+    throw new PyroError('native_missing', `The native binary ${places[0]} does not exist.`, {
+      hint: 'Run scripts/bootstrap in the checkout.',
+    })
+  throw new PyroError('native_missing', `This package has no native binary for ${process.arch}: ${packed}.`, {
+    hint: 'Pyro runs on x64 and arm64. On one of these, install it again: npm install --global pyro-mcp',
   })
 }
