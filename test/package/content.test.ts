@@ -11,7 +11,9 @@ let packed: Packed
 let files: string[]
 beforeAll(() => {
   packed = pack()
-  files = globSync('**', { cwd: packed.folder }).filter((name) => statSync(join(packed.folder, name)).isFile())
+  files = globSync('**', { cwd: packed.folder }).filter((name) =>
+    statSync(join(packed.folder, name)).isFile(),
+  )
 }, 300_000)
 const text = (name: string) => readFileSync(join(packed.folder, name), 'utf8')
 
@@ -35,7 +37,9 @@ describe('the files', () => {
     const places = [ROOT, join(homedir(), 'go'), join(homedir(), '.cache'), `${tmpdir()}/`, process.execPath]
     const found = files.flatMap((name) => {
       const bytes = readFileSync(join(packed.folder, name))
-      return [...places, 'sourceMappingURL='].filter((place) => bytes.includes(place)).map((place) => [name, place])
+      return [...places, 'sourceMappingURL=']
+        .filter((place) => bytes.includes(place))
+        .map((place) => [name, place])
     })
     expect(found).toEqual([])
   })
@@ -121,7 +125,14 @@ describe('licences', () => {
     const all = text('dist/LICENSES.txt')
     const listed = [...all.matchAll(/^- (\S+) \S+$/gm)].map(([, name]) => name!)
     expect(listed).toEqual(
-      expect.arrayContaining(['@modelcontextprotocol/server', 'ajv', 'commander', 'zod', 'Go', 'golang.org/x/sys']),
+      expect.arrayContaining([
+        '@modelcontextprotocol/server',
+        'ajv',
+        'commander',
+        'zod',
+        'Go',
+        'golang.org/x/sys',
+      ]),
     )
     const sections = all.split(/^={78}\n/m).slice(1)
     expect(sections.map((section) => section.split(' ')[0])).toEqual(listed)

@@ -41,16 +41,23 @@ describe('npm install --global', () => {
   })
 
   test('brings the SDK, to import and to require', () => {
-    const program = 'const p = await Pyro.connect(); console.log((await p.listEnvironments()).environments[0].name); p.close()'
+    const program =
+      'const p = await Pyro.connect(); console.log((await p.listEnvironments()).environments[0].name); p.close()'
     person.sh('mkdir -p app && cd app && npm init -y')
-    expect(person.sh(`cd app && npm install --offline --no-audit '${packed.tarball}'`)).toMatchObject({ status: 0 })
+    expect(person.sh(`cd app && npm install --offline --no-audit '${packed.tarball}'`)).toMatchObject({
+      status: 0,
+    })
     const asModule = `import { Pyro } from 'pyro-mcp'; ${program}`
     const asCommon = `const { Pyro } = require('pyro-mcp'); (async () => { ${program} })()`
     for (const [file, source] of [
       ['a.mjs', asModule],
       ['a.cjs', asCommon],
     ] as const)
-      expect(person.sh(`cd app && cat >${file} && node ${file}`.replace('cat', `printf %s "$SOURCE"`), { SOURCE: source })).toMatchObject({
+      expect(
+        person.sh(`cd app && cat >${file} && node ${file}`.replace('cat', `printf %s "$SOURCE"`), {
+          SOURCE: source,
+        }),
+      ).toMatchObject({
         stdout: 'host\n',
       })
   })
@@ -73,16 +80,22 @@ describe('without a Node that is new enough', () => {
     }
     const hidden = [...masked, '/usr/local/bin/node', '/usr/bin/node'].filter((path) => existsSync(path))
     const script = `${hidden.map((path) => `mount --bind /dev/null ${path}`).join(' && ') || ':'} && exec "$@"`
-    return spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', join(packed.folder, 'bin/pyro'), '--version'], {
-      env: { PATH: `${bin}:/usr/bin:/bin`, HOME: bin },
-      encoding: 'utf8',
-    })
+    return spawnSync(
+      'unshare',
+      ['--mount', 'sh', '-c', script, 'sh', join(packed.folder, 'bin/pyro'), '--version'],
+      {
+        env: { PATH: `${bin}:/usr/bin:/bin`, HOME: bin },
+        encoding: 'utf8',
+      },
+    )
   }
 
   test.runIf(isRoot)('it says which one it found, and how to get another', () => {
     const { status, stdout, stderr } = launch({ node: 'echo v20.19.3', npm: ':' })
     expect([status, stdout]).toEqual([70, ''])
-    expect(stderr).toMatch(/^pyro: Node 24 or newer is needed; the newest Node here is 20\.19, at .*\/node\.\nhint: .*npm install --global node/)
+    expect(stderr).toMatch(
+      /^pyro: Node 24 or newer is needed; the newest Node here is 20\.19, at .*\/node\.\nhint: .*npm install --global node/,
+    )
   })
 
   test.runIf(isRoot)('it says that there is none', () => {
@@ -91,20 +104,26 @@ describe('without a Node that is new enough', () => {
     expect(stderr).toMatch(/^pyro: Node 24 or newer is needed; no Node was found.*\nhint: .*nodejs\.org/)
   })
 
-  test.runIf(isRoot)('it takes the newest of those that are new enough, wherever a version manager put it', () => {
-    const home = join(person.home, 'managers')
-    const made = (path: string, version: string) => {
-      mkdirSync(join(home, path, '..'), { recursive: true })
-      writeFileSync(join(home, path), `#!/bin/sh\n[ "$1" = --version ] && echo v${version} || echo "ran $0"\n`)
-      chmodSync(join(home, path), 0o755)
-    }
-    made('.nvm/versions/node/v24.1.0/bin/node', '24.1.0')
-    made('.nvm/versions/node/v26.2.0/bin/node', '26.2.0')
-    made('.volta/tools/image/node/25.0.0/bin/node', '25.0.0')
-    const { stdout } = spawnSync(join(packed.folder, 'bin/pyro'), ['--version'], {
-      env: { PATH: '/usr/bin:/bin', HOME: home },
-      encoding: 'utf8',
-    })
-    expect(stdout).toBe(`ran ${home}/.nvm/versions/node/v26.2.0/bin/node\n`)
-  })
+  test.runIf(isRoot)(
+    'it takes the newest of those that are new enough, wherever a version manager put it',
+    () => {
+      const home = join(person.home, 'managers')
+      const made = (path: string, version: string) => {
+        mkdirSync(join(home, path, '..'), { recursive: true })
+        writeFileSync(
+          join(home, path),
+          `#!/bin/sh\n[ "$1" = --version ] && echo v${version} || echo "ran $0"\n`,
+        )
+        chmodSync(join(home, path), 0o755)
+      }
+      made('.nvm/versions/node/v24.1.0/bin/node', '24.1.0')
+      made('.nvm/versions/node/v26.2.0/bin/node', '26.2.0')
+      made('.volta/tools/image/node/25.0.0/bin/node', '25.0.0')
+      const { stdout } = spawnSync(join(packed.folder, 'bin/pyro'), ['--version'], {
+        env: { PATH: '/usr/bin:/bin', HOME: home },
+        encoding: 'utf8',
+      })
+      expect(stdout).toBe(`ran ${home}/.nvm/versions/node/v26.2.0/bin/node\n`)
+    },
+  )
 })

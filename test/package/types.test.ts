@@ -87,7 +87,12 @@ export const all: [Names, AllOf<Inputs>, AllOf<Outputs>, AllOf<Methods>, Same<Ou
     const config = join(app, 'tsconfig.check.json')
     writeFileSync(
       config,
-      JSON.stringify({ extends: join(ROOT, 'tsconfig.json'), compilerOptions: { noEmit: true, typeRoots: [join(ROOT, 'node_modules/@types')] }, files: [file], include: [] }),
+      JSON.stringify({
+        extends: join(ROOT, 'tsconfig.json'),
+        compilerOptions: { noEmit: true, typeRoots: [join(ROOT, 'node_modules/@types')] },
+        files: [file],
+        include: [],
+      }),
     )
     const { stdout } = spawnSync(process.execPath, [tsc, '-p', config], { encoding: 'utf8' })
     expect(stdout).toBe('')

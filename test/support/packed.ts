@@ -30,7 +30,10 @@ export interface Account {
   env: Record<string, string>
   home: string
   /** Runs a script of /bin/sh as this user, with nothing of our environment. */
-  sh: (script: string, env?: Record<string, string>) => { status: number | null; stdout: string; stderr: string }
+  sh: (
+    script: string,
+    env?: Record<string, string>,
+  ) => { status: number | null; stdout: string; stderr: string }
 }
 
 /**

@@ -5,7 +5,7 @@ import { PyroError } from '../../contract/errors.ts'
 import { VERSION } from '../sdk/version.ts'
 import { fieldParser, fieldValue } from './fields.ts'
 import { note, printJson, writeNow } from './print.ts'
-import { COMPLETION, type CommandWords, GROUPS, MCP_SERVE, noteOf, switchesOf, valueOf } from './words.ts'
+import { COMPLETION, type CommandWords, GROUPS, MCP_SERVE, noteOf, switchesOf, placeholder } from './words.ts'
 
 export interface Invocation {
   operation: OperationDescription
@@ -144,7 +144,7 @@ function define(command: Command, operation: OperationDescription): void {
 
 function optionOf(field: FieldDescription, operation: string): Option {
   const { flag, kind, choices } = field
-  const value = valueOf(field)
+  const value = placeholder(field)
   const option = new Option(`--${flag}${value === '' ? '' : ` <${value}>`}`, noteOf(field))
   if (choices !== undefined) option.choices(choices)
   else if (kind !== 'boolean') option.argParser(fieldParser(field))

@@ -81,7 +81,7 @@ export function commandWords(operations: OperationDescription[]): CommandWords[]
 }
 
 /** What a flag's value is called. Empty: it takes none. */
-export function valueOf({ kind }: Pick<FieldDescription, 'kind'>): string {
+export function placeholder({ kind }: Pick<FieldDescription, 'kind'>): string {
   if (kind === 'boolean') return ''
   return kind === 'map' ? 'key=value' : kind === 'command' ? 'shell command' : kind
 }
