@@ -24,10 +24,10 @@ export function controlGroups(host: Host, usable: boolean): Finding {
       'docker run --cgroupns private --privileged IMAGE',
     )
   if (!second) {
-    const folders = CONTROLLERS.map((controller) => `${ROOT}/${controller}/pyro-${user.uid}`).join(' ')
     return weaker(
       'Control groups are of version 1, and none is given to this user.',
-      `sudo install -d -o ${user.name} ${folders} && export PYRO_CGROUP=/pyro-${user.uid} && pyro daemon stop`,
+      // An OCI runtime uses every hierarchy, and all the files of each group.
+      `sudo sh -c 'for c in ${ROOT}/*/cgroup.procs; do g=\${c%/*}/pyro-${user.uid}; mkdir -p $g && chown -R ${user.uid} $g; done' && export PYRO_CGROUP=/pyro-${user.uid} && pyro daemon stop`,
     )
   }
   const manager = `${ROOT}/user.slice/user-${user.uid}.slice/user@${user.uid}.service`

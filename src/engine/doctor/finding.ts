@@ -10,8 +10,13 @@ export const fine = (why: string): Finding => ({ status: 'ok', why, command: nul
 
 /** The command that a hint holds, and what it says besides. */
 export function commandIn(hint: string | null): { command: string | null; words: string } {
-  const command = /^sudo .*$|(?<=with: )\S.*$/s.exec(hint ?? '')?.[0] ?? null
-  return { command, words: command === null && hint !== null ? ` ${hint}` : '' }
+  const [, direct, after, then = ''] =
+    /^(?:(sudo .*?)|.*?with: (.+?))(, then .*|, and .*)?$/s.exec(hint ?? '') ?? []
+  const command = direct ?? after ?? null
+  return {
+    command,
+    words: command === null ? (hint === null ? '' : ` ${hint}`) : then.replace(/^, /, ' Do this, '),
+  }
 }
 
 export function failed(error: PyroError): Finding {

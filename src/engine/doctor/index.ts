@@ -8,7 +8,7 @@ import { deleteWorkspace } from '../delete.ts'
 import type { Engine } from '../engine.ts'
 import { exec } from '../exec.ts'
 import { controlGroups } from './cgroups.ts'
-import { type Check, failed, type Finding, fine } from './finding.ts'
+import { type Check, commandIn, failed, type Finding, fine } from './finding.ts'
 import { hostOf } from './host.ts'
 import { machineChecks } from './machine.ts'
 import { home } from './storage.ts'
@@ -52,9 +52,7 @@ export async function doctor(
 
 function ofBackend({ isolation }: Backend, { usable, hardware, reason, hint }: Availability): Finding {
   if (usable && hardware) return fine(`usable: each workspace is a ${isolation}`)
-  const command =
-    hint === null || !/^(sudo|Install)/.test(hint) ? null : hint.replace(/^Install it with: /, '')
-  const words = command === null && hint !== null ? ` ${hint}` : ''
+  const { command, words } = commandIn(hint)
   const why = `${reason?.replace(/\.$/, '')}.${words}`
   if (!usable) return { status: 'missing', why, command }
   return { status: 'slower', why: `Emulated, and taken by its name only: ${why}`, command }
