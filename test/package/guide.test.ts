@@ -28,14 +28,9 @@ const steps = blocks.flatMap(({ kind, text }, at): Step[] => {
 const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
 function pattern(says: string): RegExp {
-  const lines = says.split('\n').map((line) =>
-    line === '…'
-      ? '[\\s\\S]*'
-      : line
-          .split('…')
-          .map((part) => RegExp.escape(part))
-          .join('.*'),
-  )
+  const lines = says
+    .split('\n')
+    .map((line) => (line === '…' ? '[\\s\\S]*' : line.split('…').map(literally).join('.*')))
   // A line of nothing but … may stand for no line at all.
   return new RegExp(`^${lines.join('\n').replaceAll('[\\s\\S]*\n', '[\\s\\S]*')}$`)
 }
