@@ -60,7 +60,7 @@ func Main(args []string) int {
 }
 
 func complain(err error) int {
-	fmt.Fprintln(os.Stderr, "pyro-native init:", err)
+	fmt.Fprintln(os.Stderr, "pyro-guest init:", err)
 	return 1
 }
 

@@ -113,7 +113,7 @@ func (p *pool) start() (*supervisor, error) {
 		return nil, err
 	}
 	defer null.Close()
-	pid, gone, err := p.reaper.Start(p.self, []string{"pyro-native", "job"}, &syscall.ProcAttr{
+	pid, gone, err := p.reaper.Start(p.self, []string{"pyro-guest", "job"}, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"GOMAXPROCS=2", "GOGC=50", "GOTRACEBACK=none"},
 		Files: []uintptr{null.Fd(), null.Fd(), 2, theirs.Fd()},
