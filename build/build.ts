@@ -1,4 +1,4 @@
-// Fills dist/ with what the published package carries: programs, the types of the SDK, the native binary for each
+// Fills dist/ with what the published package carries: programs, the types of the SDK, the native programs for each
 // architecture, the manual page, licences. scripts/build calls it, with Go on PATH. Nothing outside dist/ is written.
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,9 +21,16 @@ writeFileSync(join(dist, 'man/pyro.1'), manualPage(version))
 
 const native = join(dist, 'native')
 mkdirSync(native)
-const binaries = readdirSync(built).filter((name) => name.startsWith('pyro-native-'))
+const binaries = readdirSync(built).filter((name) => /^pyro-(native|guest)-/.test(name))
 for (const name of binaries) {
   copyFileSync(join(built, name), join(native, name))
   chmodSync(join(native, name), 0o755)
 }
-writeFileSync(join(dist, 'LICENSES.txt'), licences(root, inputs, join(native, binaries[0]!)))
+writeFileSync(
+  join(dist, 'LICENSES.txt'),
+  licences(
+    root,
+    inputs,
+    binaries.map((name) => join(native, name)),
+  ),
+)

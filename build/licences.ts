@@ -11,8 +11,8 @@ interface Part {
 
 const FILE = /^(licen[cs]e|copying)(\.(md|txt))?$/i
 
-/** `inputs` are the files that were bundled; the modules of the native binary are read from the binary itself. */
-export function licences(root: string, inputs: string[], native: string): string {
+/** `inputs` are the files that were bundled; the modules of the native programs are read from the programs themselves. */
+export function licences(root: string, inputs: string[], native: string[]): string {
   const parts = [...packages(root, inputs), ...goModules(root, native)]
   const list = parts.map(({ name, version }) => `- ${name} ${version}`)
   const texts = parts.map(
@@ -52,16 +52,19 @@ function inlined(file: string): [name: string, version: string][] {
   })
 }
 
-function goModules(root: string, native: string): Part[] {
+function goModules(root: string, native: string[]): Part[] {
   const go = (...args: string[]) =>
     execFileSync('go', args, { cwd: join(root, 'native'), encoding: 'utf8' }).trim()
-  const modules = [...go('version', '-m', native).matchAll(/^\tdep\t(\S+)\t(\S+)/gm)].map(
-    ([, name = '', version = '']) => ({
-      name,
-      version,
-      text: licenceIn(go('list', '-m', '-f', '{{.Dir}}', name)),
-    }),
+  const inside = new Map(
+    [...go('version', '-m', ...native).matchAll(/^\tdep\t(\S+)\t(\S+)/gm)].map(
+      ([, name = '', version = '']) => [name, version],
+    ),
   )
+  const modules = [...inside].map(([name, version]) => ({
+    name,
+    version,
+    text: licenceIn(go('list', '-m', '-f', '{{.Dir}}', name)),
+  }))
   const own = join(go('env', 'GOROOT'), 'LICENSE')
   // Where a distribution leaves Go's own text out: its authors publish the same with this module.
   const authors = modules.find(({ name }) => name === 'golang.org/x/sys')?.text

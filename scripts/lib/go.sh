@@ -43,30 +43,35 @@ module_proxies() {
   fi
 }
 
-# The build id is a hash of everything the binary is made of: it tells an engine whether a sandbox runs its own build.
+# A hash of everything the programs are made of: they are built again when it changes.
 native_id() {
   (cd native && find . -path ./bin -prune -o -type f \( -name '*.go' -o -name 'go.*' \) ! -name '*_test.go' -print |
     LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-16)
 }
 
-# go_build ARCHITECTURE FILE: the static binary, without paths of this machine.
+# go_build ARCHITECTURE FOLDER SUFFIX: the host's program and the guest's, static, without paths of this machine.
 go_build() {
+  go_program "$1" ./cmd/pyro-native "$2/pyro-native$3"
+  go_program "$1" ./cmd/pyro-guest "$2/pyro-guest$3"
+}
+
+go_program() {
   (cd native && GOTOOLCHAIN=local GOFLAGS='-buildvcs=false -trimpath' CGO_ENABLED=0 GOOS=linux GOARCH="$1" \
-    "$go" build -ldflags "-s -w -X main.build=$id" -o "$2.new" . 9<&-) || die 'the native binary does not build'
+    "$go" build -ldflags '-s -w' -o "$3.new" "$2" 9<&-) || die 'the native programs do not build'
   # A rename, so that running processes keep the old file.
-  mv "native/$2.new" "native/$2"
+  mv "native/$3.new" "native/$3"
 }
 
 native_binary() {
   [ -f native/go.mod ] || return 0
   local id arch
   id=$(native_id)
-  [ -x native/bin/pyro-native ] && [ "$(cat native/bin/build-id 2>/dev/null)" = "$id" ] && return 0
+  [ -x native/bin/pyro-native ] && [ -x native/bin/pyro-guest ] && [ "$(cat native/bin/build-id 2>/dev/null)" = "$id" ] && return 0
   find_go
   arch=$(GOTOOLCHAIN=local "$go" env GOHOSTARCH)
-  say "building native/bin/pyro-native ($id)"
+  say "building native/bin ($id)"
   mkdir -p native/bin
-  go_build "$arch" bin/pyro-native
+  go_build "$arch" bin ""
   echo "$id" >native/bin/build-id
 }
 
@@ -77,6 +82,6 @@ native_for_package() {
   [ "$(cat native/bin/package/build-id 2>/dev/null)" = "$id" ] && return 0
   say "building native/bin/package ($id)"
   mkdir -p native/bin/package
-  for pair in x64:amd64 arm64:arm64; do go_build "${pair#*:}" "bin/package/pyro-native-${pair%:*}"; done
+  for pair in x64:amd64 arm64:arm64; do go_build "${pair#*:}" bin/package "-${pair%:*}"; done
   echo "$id" >native/bin/package/build-id
 }
