@@ -102,7 +102,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   const engine: Engine = {
     home,
     cache,
-    native: binary,
+    native,
     socket,
     version: VERSION,
     startedAt: Date.now(),
