@@ -12,6 +12,7 @@ import (
 
 	"pyro/native/layer/layertar"
 	"pyro/native/layer/stack"
+	"pyro/native/layer/tartest"
 )
 
 var limits = layertar.UnpackOptions{MaxEntries: 64, MaxBytes: 1 << 20}
@@ -47,7 +48,7 @@ func FuzzUnpack(f *testing.F) {
 
 // FuzzEntries reads its input as a list of entries, so that what is tried is what tars say and not whether they are tars.
 func FuzzEntries(f *testing.F) {
-	for _, program := range entryPrograms {
+	for _, program := range tartest.Programs {
 		for _, how := range []byte{0, 1, 2, 4, 8} {
 			f.Add(program, how)
 		}
@@ -61,7 +62,7 @@ func FuzzEntries(f *testing.F) {
 		if how&8 != 0 {
 			options.Owner = &stack.Owner{UID: 7, GID: 8}
 		}
-		data := compile(program)
+		data := tartest.Compile(program)
 		if how&16 != 0 {
 			data = data[:len(data)/2]
 		}

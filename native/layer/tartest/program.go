@@ -1,4 +1,5 @@
-package layertar_test
+// Package tartest makes tars for fuzzers: what is tried is what tars say, and not whether they are tars.
+package tartest
 
 import (
 	"archive/tar"
@@ -45,7 +46,8 @@ func name(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "/")
 }
 
-func compile(program []byte) []byte {
+// Compile makes a tar of a program.
+func Compile(program []byte) []byte {
 	var out bytes.Buffer
 	writer := tar.NewWriter(&out)
 	for ; len(program) >= 6; program = program[6:] {
@@ -99,8 +101,8 @@ func retype(headers []byte, kind byte) {
 	last[154], last[155] = 0, ' '
 }
 
-// entryPrograms say one thing about a name and then another.
-var entryPrograms = func() [][]byte {
+// Programs say one thing about a name and then another.
+var Programs = func() [][]byte {
 	programs := [][]byte{{}}
 	for first := range kinds {
 		for second := range kinds {
