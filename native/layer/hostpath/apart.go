@@ -37,6 +37,34 @@ func (p *Place) Overlaps(path string) (bool, error) {
 	return other.Within(p)
 }
 
+// LiesIn says whether the place is the directory at path or lies in it. Nothing lies in what is not there.
+func (p *Place) LiesIn(path string) (bool, error) {
+	other, err := Find(path)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	return p.Within(other)
+}
+
+// Child is an entry of the directory, not followed where it is a link.
+func (p *Place) Child(name string) (*Place, error) {
+	fd, err := dirfd.Retry(func() (int, error) {
+		return unix.Openat(p.FD, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := walk{}
+	if err := w.move(fd, p.FD); err != nil {
+		return nil, err
+	}
+	return w.at, nil
+}
+
 // Within says whether the place is the other, a directory, or lies in it.
 func (p *Place) Within(other *Place) (bool, error) {
 	if same(&p.Stat, &other.Stat) {
