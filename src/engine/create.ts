@@ -13,7 +13,7 @@ import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { running } from './layers.ts'
-import { emptySeed, laySeed } from './seed.ts'
+import { checkSeed, emptySeed, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -29,6 +29,7 @@ export async function createWorkspace(
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
   await requireSuitableHome(engine)
+  await checkSeed(engine, input)
   const backend = await choose(engine.backends.all, input, environment)
   const limits = await backend.limits(input)
 
