@@ -76,8 +76,10 @@ export function hostileSuite({ name, user, ...made }: HostileSubject): void {
       return answer instanceof Refused ? answer.body.code : answer
     }
     async function nothingLeft(): Promise<void> {
-      await expect.poll(() => picture(folder), { timeout: 3_000 }).toEqual(before)
-      expect((await engine.call('workspace_list', {})).workspaces.map((one) => one.name)).toEqual(['kept'])
+      // Where the caller went away, undoing goes on for a moment.
+      const names = async () => (await engine.call('workspace_list', {})).workspaces.map((one) => one.name)
+      await expect.poll(names, { timeout: 20_000 }).toEqual(['kept'])
+      await expect.poll(() => picture(folder), { timeout: 20_000 }).toEqual(before)
       expect(readFileSync(at('victim'), 'utf8')).toBe('safe')
       expect(readdirSync(at('out'))).toEqual(['null', 'old'])
       expect(readFileSync(at('out/old'), 'utf8')).toBe('old')

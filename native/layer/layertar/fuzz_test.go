@@ -75,7 +75,7 @@ func takeAndPack(t *testing.T, data []byte, options layertar.UnpackOptions) {
 	if os.Geteuid() != 0 {
 		t.Skip("owners need root")
 	}
-	dir, err := os.MkdirTemp(scratch(), "pyro-fuzz-*")
+	dir, err := os.MkdirTemp(tartest.Scratch(), "pyro-fuzz-*")
 	must(t, err)
 	defer os.RemoveAll(dir)
 	must(t, os.WriteFile(filepath.Join(dir, "canary"), []byte("safe"), 0o600))
@@ -95,15 +95,6 @@ func takeAndPack(t *testing.T, data []byte, options layertar.UnpackOptions) {
 	if two := packOf(t, filepath.Join(dir, "second"), pack); !bytes.Equal(one, two) {
 		t.Fatal("the tree that was packed and the one that was unpacked differ")
 	}
-}
-
-// scratch is memory where there is some: a fuzzer makes thousands of trees.
-func scratch() string {
-	var st unix.Statfs_t
-	if unix.Statfs("/dev/shm", &st) == nil && st.Bavail*uint64(st.Bsize) > 64<<20 {
-		return "/dev/shm"
-	}
-	return ""
 }
 
 func unpackTo(t *testing.T, data []byte, dest string, options layertar.UnpackOptions) error {

@@ -15,7 +15,8 @@ var (
 	kinds = []byte{tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeLink, tar.TypeFifo, tar.TypeChar, tar.TypeXGlobalHeader, 'Z'}
 	parts = []string{"", "a", "b", "c", ".", "..", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh.", ".wh..", ".wh..wh.plnk", "canary",
 		"a/../..", "/", strings.Repeat("n", 256), strings.Repeat("d/", 1001)}
-	links      = []string{"a", "b", "a/b", "../canary", "/", "", ".", "..", strings.Repeat("l", 4096), "c"}
+	links = []string{"a", "b", "a/b", "../canary", "/", "", ".", "..", strings.Repeat("l", 4096), "c",
+		"/workspace/a", "/workspace/../a", "a/../b", "a/../../b", "b/a/.."}
 	contents   = []string{"", "x", strings.Repeat("\x00", 5000), strings.Repeat("x", 5000) + strings.Repeat("\x00", 5000), strings.Repeat("y", 600_000)}
 	attributes = []map[string]string{
 		nil, {"user.a": "v"}, {"user.overlay.opaque": "y"}, {"security.capability": "\x01\x00\x00\x02" + zeros(16)},
@@ -126,6 +127,9 @@ var Programs = func() [][]byte {
 	for link := range links {
 		programs = append(programs, []byte{0, 0, 0, 1, 1, 0, 3, 0, 0, 2, byte(link), 0}, []byte{2, 0, 0, 1, byte(link), 0, 3, 0, 0, 2, 0, 0},
 			[]byte{0, 0, 1, 2, 1, 0, 3, 0, 0, 3, byte(link), 0, 3, 0, 0, 3, byte(link), 0})
+	}
+	for link := range links {
+		programs = append(programs, []byte{2, 0, 0, 1, byte(link), 0}, []byte{1, 0, 1, 2, 0, 0, 2, 0, 1, 2, byte(link), 0}, []byte{2, 0, 0, 2, byte(link), 0, 2, 0, 0, 3, 10, 0})
 	}
 	for content := range contents {
 		programs = append(programs, []byte{0, 0, 0, 1, byte(content), 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 3, 4, 0})
