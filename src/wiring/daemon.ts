@@ -30,6 +30,7 @@ import { directoryStore } from '../layer/store/directory.ts'
 import { serve } from '../surface/http/serve.ts'
 import { idleWatch } from './idle.ts'
 import { logFile } from './log.ts'
+import { seedLimitsOf } from './limits.ts'
 import { takeLock } from './lock.ts'
 import { type Paths, resolvePaths } from './paths.ts'
 import { privateFolder } from './private.ts'
@@ -89,10 +90,11 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
       record(`holder.${point}`, () => {})
     },
   })
-  const directory = directoryStore({ hand, home })
+  const seedLimits = seedLimitsOf(process.env)
+  const directory = directoryStore({ hand, home, seedLimits })
   const images = guestImages({ hand: hand.call, cache, binary: guest })
   const lending = lender(() => engine)
-  const disk = diskStore({ hand, home, runtimeDir, withGuest: lending.withGuest })
+  const disk = diskStore({ hand, home, runtimeDir, seedLimits, withGuest: lending.withGuest })
   const machines = { hand, guestImages: images, runtimeDir, cache }
   const backends = pairs([
     [firecrackerBackend(machines), disk],
