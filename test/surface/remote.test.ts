@@ -196,7 +196,7 @@ function mainJob(name: string, makeUser?: () => User): void {
         2,
         { code: 'invalid_input', message: expect.stringMatching(/^seed_path: "\." must be absolute/) },
       ])
-    })
+    }, 60_000)
 
     test('an engine that is killed and comes again is the same one to a client that stayed', async () => {
       await start()

@@ -48,7 +48,8 @@ export function mcpOverHttp(engine: Asked, onerror: (error: Error) => void): Mcp
     if (key !== undefined) underWay.set(key, abort)
     try {
       const answer = await handler.fetch(asked(request, body, abort.signal))
-      const headers = Object.fromEntries(answer.headers)
+      // What becomes of the connection is for its server to say.
+      const { connection: _, ...headers } = Object.fromEntries(answer.headers)
       // No session is kept by this name: it is what tells one host's requests from another's.
       if (message?.method === 'initialize' && answer.ok) headers[SESSION] ??= randomUUID()
       if (response.destroyed) return

@@ -6,8 +6,8 @@ import { HOST_PATHS, READ_ONLY } from './names.ts'
 import { type Sender, cancelled, sender } from './send.ts'
 import type { CallOptions } from './types.ts'
 
-/** How long an engine that was there before may be away: one that restarts is back sooner. */
-const AWAY_MS = 10_000
+/** How long an engine that was there before may be away: one that restarts is back sooner, also on a busy machine. */
+const AWAY_MS = 30_000
 const RETRY_MS = 100
 
 export interface RemoteCalls {
