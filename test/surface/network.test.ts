@@ -295,6 +295,34 @@ describe('bounds', () => {
     for (const connection of silent) connection.destroy()
   }, 30_000)
 
+  test('an answer that nobody reads is not kept for ever', async () => {
+    const description = 'x'.repeat(32 * 1_048_576)
+    const large = { name: 'host', description, backends: ['oci'], state: 'ready' as const, reason: null }
+    await using other = await testNetwork(
+      { env_list: async () => ({ environments: [large] }) },
+      { stallMs: 500 },
+    )
+    const connection = connect(other.server.port, '127.0.0.1').on('error', () => {})
+    connection.write(asking(other.token, { connection: 'keep-alive' }))
+    connection.pause()
+    const open = () =>
+      new Promise<number>((resolve) => other.server.server.getConnections((_, n) => resolve(n)))
+    await expect.poll(open).toBe(1)
+    await expect.poll(open, { timeout: 30_000 }).toBe(0)
+    connection.destroy()
+    // Who reads, however slowly, is given all of it.
+    const slow = connect(other.server.port, '127.0.0.1').on('error', () => {})
+    slow.write(asking(other.token))
+    let bytes = 0
+    slow.on('data', (part) => {
+      bytes += part.length
+      slow.pause()
+      setTimeout(() => slow.resume(), 2)
+    })
+    await closed(slow)
+    expect(bytes).toBeGreaterThan(32 * 1_048_576)
+  }, 60_000)
+
   test('of connections with the token there are 256, and a place that is left is free again', async () => {
     await using other = await testNetwork()
     const keep = asking(other.token, { connection: 'keep-alive' })

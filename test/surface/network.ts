@@ -1,7 +1,7 @@
 /** A server on an address with the operations of testServer, and raw connections to it. */
 import { randomBytes } from 'node:crypto'
 import { type Socket, connect } from 'node:net'
-import { type NetworkServer, openNetwork } from '../../src/surface/http/network.ts'
+import { type NetworkOptions, type NetworkServer, openNetwork } from '../../src/surface/http/network.ts'
 import { type TestServer, testServer } from './table.ts'
 
 export interface TestNetwork extends AsyncDisposable {
@@ -14,7 +14,7 @@ export interface TestNetwork extends AsyncDisposable {
 
 export async function testNetwork(
   more: Parameters<typeof testServer>[0] = {},
-  options: { host?: string; allowed_hosts?: string[]; allowed_origins?: string[] } = {},
+  options: Partial<Pick<NetworkOptions, 'host' | 'allowed_hosts' | 'allowed_origins' | 'stallMs'>> = {},
 ): Promise<TestNetwork> {
   const at = await testServer(more)
   const token = `pyro_${randomBytes(32).toString('base64url')}`

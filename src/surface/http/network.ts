@@ -16,6 +16,8 @@ export interface NetworkOptions extends Gate {
   /** What a caller has to send, as of now. */
   token: () => string
   route: (request: IncomingMessage, response: ServerResponse) => void
+  /** How long an answer may wait for a caller that does not read it, in milliseconds. Default: 60,000. */
+  stallMs?: number
   log: (event: string, fields?: Record<string, unknown>) => void
 }
 export interface NetworkServer {
@@ -26,12 +28,11 @@ export interface NetworkServer {
   close: () => Promise<void>
 }
 
-/** How long an answer may wait for a caller that does not read it. */
 const STALL_MS = 60_000
 
 /** @throws address_unavailable */
 export async function openNetwork(options: NetworkOptions): Promise<NetworkServer> {
-  const { host, token, route, log } = options
+  const { host, token, route, log, stallMs = STALL_MS } = options
   let gate: Gate = options
   // A request without Host is refused here, with a body that says why.
   const server = createServer(
@@ -46,7 +47,7 @@ export async function openNetwork(options: NetworkOptions): Promise<NetworkServe
 
   function handle(request: IncomingMessage, response: ServerResponse, goOn: () => void): void {
     response.sendDate = false
-    response.once('prefinish', () => request.socket.setTimeout(STALL_MS))
+    response.once('prefinish', () => request.socket.setTimeout(stallMs))
     const origin = originOf(request, gate)
     const refused = refusedHost(request, gate) ?? (origin instanceof PyroError ? origin : undefined)
     if (refused !== undefined) return turnAway(request, response, refused)
