@@ -26,7 +26,7 @@ const INTRODUCTION = `<!-- Written by npm run docs from src/contract. Do not edi
 Every operation has one name, one input, one output and one list of errors, whichever face it is asked through:
 
 - **HTTP**: \`POST /v1/<name>\` with a JSON object on the engine's unix socket (\`pyro daemon status\` names it), or with a
-  bearer token on the address of \`pyro daemon listen\` ([guide](http.md)). The answer is the output, or \`{"error": {code, message, hint?, retryable}}\` with the status of its code. With
+  bearer token on the address of \`pyro daemon listen\` ([guide](guide/http.md)). The answer is the output, or \`{"error": {code, message, hint?, retryable}}\` with the status of its code. With
   \`accept: application/x-ndjson\` the answer is lines: any number of \`{"progress": …}\`, then one \`{"result": …}\` or
   \`{"error": …}\`. Closing the connection cancels the call. [openapi.json](openapi.json) has it all; the engine serves it at
   \`GET /openapi.json\`.
