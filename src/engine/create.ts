@@ -5,7 +5,7 @@ import { PyroError } from '../contract/errors.ts'
 import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
-import { both } from './both.ts'
+import { aborted, both } from './both.ts'
 import { choose } from './choose.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
@@ -13,7 +13,7 @@ import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { running } from './layers.ts'
-import { emptySeed, laySeed } from './seed.ts'
+import { checkSeed, emptySeed, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -29,6 +29,7 @@ export async function createWorkspace(
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
   await requireSuitableHome(engine)
+  await checkSeed(engine, input)
   const backend = await choose(engine.backends.all, input, environment)
   const limits = await backend.limits(input)
 
@@ -62,7 +63,9 @@ export async function createWorkspace(
             onReachable: () => call(engine, row.id),
           })
           engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
-          if (backend.medium === 'disk') await introduce(engine, row.id, hostname)
+          // A machine that is not wanted any more ends when it is undone, and not when it has booted.
+          if (backend.medium === 'disk')
+            await Promise.race([introduce(engine, row.id, hostname), aborted(signal)])
           return sandbox
         },
       )

@@ -1,5 +1,6 @@
 /** One command in a workspace of its own, which is thrown away with it. */
 import type { CallContext, CheckedInputOf, OutputOf } from '../contract/table.ts'
+import { aborted } from './both.ts'
 import { createWorkspace } from './create.ts'
 import { deleteWorkspace } from './delete.ts'
 import type { Engine } from './engine.ts'
@@ -51,12 +52,4 @@ export function deleteLater(engine: Engine, id: string, lingerMs = LINGER_MS): v
     await new Promise((resolve) => setTimeout(resolve, lingerMs).unref())
     if (engine.workspaces.find(id)?.ephemeral) await deleteWorkspace(engine, id)
   })().catch((error) => engine.log('run.delete_failed', { workspace: id, error: String(error) }))
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = () => reject(signal.reason)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-  })
 }

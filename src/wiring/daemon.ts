@@ -27,10 +27,14 @@ import { handService } from '../hand/index.ts'
 import type { LayerStore } from '../layer/store/store.ts'
 import { diskStore } from '../layer/store/disk.ts'
 import { directoryStore } from '../layer/store/directory.ts'
-import { serve } from '../surface/http/serve.ts'
+import { type HttpServer, serve } from '../surface/http/serve.ts'
+import { listening, type OpenListener } from '../engine/listen.ts'
+import { settingTable } from '../store/settings.ts'
 import { idleWatch } from './idle.ts'
 import { logFile } from './log.ts'
+import { seedLimitsOf } from './limits.ts'
 import { takeLock } from './lock.ts'
+import { networkOf } from './network.ts'
 import { type Paths, resolvePaths } from './paths.ts'
 import { privateFolder } from './private.ts'
 import { programs, VERSION } from './package.ts'
@@ -47,9 +51,16 @@ async function main(): Promise<void> {
   const log = logFile(paths.log)
   // What goes wrong in work that nobody waits for concerns one workspace; the others need the engine.
   process.on('unhandledRejection', (error) => log('engine.unhandled', { error: String(error) }))
-  const { engine, store } = wire(paths, log, (options) => void stop(options))
+  const network = networkOf(() => server, log)
+  const { engine, store } = wire(paths, log, network.open, (options) => void stop(options))
   for (const work of recover(engine)) void work
-  const server = await serve({ handlers: handlers(engine), socket: paths.socket, version: VERSION, log })
+  const server: HttpServer = await serve({
+    handlers: handlers(engine),
+    socket: paths.socket,
+    version: VERSION,
+    log,
+  })
+  await engine.listening.resume()
   log('engine.started', { pid: process.pid, version: VERSION })
 
   const idle = idleWatch({ engine, inFlight: server.inFlight, leave: () => void stop({ holder: true }) })
@@ -61,7 +72,9 @@ async function main(): Promise<void> {
     if (stopping) return
     stopping = true
     idle.stop()
+    engine.listening.stop()
     await server.close()
+    await network.close()
     await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
     await engine.lender.endAll()
     engine.guests.closeAll()
@@ -75,7 +88,7 @@ async function main(): Promise<void> {
   }
 }
 
-function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop']) {
+function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop: Engine['requestStop']) {
   const { home, cache, runtimeDir, socket } = paths
   const store = openStore(home)
   const workspaces = workspaceTable(store)
@@ -89,16 +102,18 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
       record(`holder.${point}`, () => {})
     },
   })
-  const directory = directoryStore({ hand, home })
+  const seedLimits = seedLimitsOf(process.env)
+  const directory = directoryStore({ hand, home, seedLimits })
   const images = guestImages({ hand: hand.call, cache, binary: guest })
   const lending = lender(() => engine)
-  const disk = diskStore({ hand, home, runtimeDir, withGuest: lending.withGuest })
+  const disk = diskStore({ hand, home, runtimeDir, seedLimits, withGuest: lending.withGuest })
   const machines = { hand, guestImages: images, runtimeDir, cache }
   const backends = pairs([
     [firecrackerBackend(machines), disk],
     [qemuBackend({ ...machines, accel: accelOf(process.env['PYRO_QEMU_ACCEL']) }), disk],
     [ociBackend({ hand, binary: guest, home, cache, runtimeDir }), directory],
   ])
+  const all = queues()
   const engine: Engine = {
     home,
     cache,
@@ -110,7 +125,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
     record,
-    queues: queues(),
+    queues: all,
     hand,
     backends,
     lender: lending,
@@ -120,6 +135,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
       debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
     ]),
     guestImages: images,
+    listening: listening({ home, settings: settingTable(store), record, queues: all, open, log }),
     log,
     requestStop,
   }

@@ -1,13 +1,15 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import { environmentName, hostPath, labels, limits, placement, workspace, workspaceName } from '../fields.ts'
+import { environmentName, labels, limits, placement, seedPath, workspace, workspaceName } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 /** What making any workspace can say, also one that lives for a single command. */
 export const CREATE_ERRORS: ErrorCode[] = [
   'environment_not_found',
   'seed_not_found',
-  'seed_not_directory',
+  'seed_unsupported',
+  'seed_unreadable',
+  'seed_invalid',
   'seed_overlap',
   'seed_too_large',
   'seed_changed',
@@ -33,13 +35,14 @@ export default operation({
   tool: 'workspace_create',
   summary: 'Create a workspace and start it.',
   description:
-    'The seed directory is copied, so nothing done inside reaches it. From a git tree the tracked and the untracked, not ' +
-    'ignored files are taken; from any other directory all files. What cannot be read is skipped and listed. Costs a copy of the seed, plus a ' +
-    'start of tens of milliseconds.',
+    'The seed is copied, so nothing done inside reaches it. From a git tree the tracked and the untracked, not ignored ' +
+    'files are taken; from any other directory all files; what cannot be read is skipped and listed. An archive (tar, ' +
+    'also compressed by gzip or zstd, told by its content) is taken whole or refused: nothing in it may lead out of it. ' +
+    'Set-id bits and extended attributes are left out. Costs a copy of the seed, plus a start of tens of milliseconds.',
   input: z
     .object({
       environment: environmentName,
-      seed_path: hostPath.optional().describe('Directory copied to /workspace. Default: an empty workspace.'),
+      seed_path: seedPath.optional(),
       name: workspaceName.optional(),
       labels: labels.default({}),
       ...placement,
@@ -54,6 +57,7 @@ export default operation({
     flags: { labels: 'label' },
     examples: [
       'workspace create host --seed-path . --name fix-login',
+      'workspace create host --seed-path ./release.tar.zst',
       'workspace create host --label team=core --id-only',
       'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],

@@ -14,11 +14,19 @@ import {
   type StagePaths,
   stagePaths,
 } from '../stack.ts'
-import { type LayerName, type LayerStore, MAX_LAYER, MAX_SEED, type Subject } from './store.ts'
+import {
+  type LayerName,
+  type LayerStore,
+  MAX_LAYER,
+  SEED_LIMITS,
+  type SeedLimits,
+  type Subject,
+} from './store.ts'
 
 export interface DirectoryStoreOptions {
   hand: HandService
   home: string
+  seedLimits?: SeedLimits
 }
 
 interface Place {
@@ -33,7 +41,7 @@ function layerOf(layer: LayerName, { who, paths }: Place): [string, Idmap | null
   return [paths[layer].upper, who.inside]
 }
 
-export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStore {
+export function directoryStore({ hand, home, seedLimits = SEED_LIMITS }: DirectoryStoreOptions): LayerStore {
   async function place({ id, slot }: Subject): Promise<Place> {
     const info = await hand.info()
     return {
@@ -80,7 +88,14 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
 
     async seed(of, source, options) {
       const { who, paths } = await place(of)
-      const args = { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED }
+      const args = {
+        source,
+        dest: paths.baseline,
+        owner: who.sealed,
+        all: false,
+        apart: [home],
+        ...seedLimits,
+      }
       return hand.call('seed', args, options)
     },
 
@@ -120,7 +135,11 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
       const { stage } = await place(of)
       // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
       const owner = { uid: 0, gid: 0 }
-      return hand.call('export', { root: stage.workspace, ...what, owner }, signal ? { signal } : {})
+      return hand.call(
+        'export',
+        { root: stage.workspace, ...what, owner, apart: [home] },
+        signal ? { signal } : {},
+      )
     },
 
     async pack(of, layer, dest, options) {

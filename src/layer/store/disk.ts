@@ -10,13 +10,21 @@ import { type HandService, sandboxOwner } from '../../hand/index.ts'
 import { saveBytes } from '../bytes.ts'
 import { receiveTree } from '../pour.ts'
 import { type Identity, identity, layerPaths } from '../stack.ts'
-import { type GuestLayers, type LayerStore, MAX_LAYER, MAX_SEED, type Subject } from './store.ts'
+import {
+  type GuestLayers,
+  type LayerStore,
+  MAX_LAYER,
+  SEED_LIMITS,
+  type SeedLimits,
+  type Subject,
+} from './store.ts'
 
 export interface DiskStoreOptions {
   hand: HandService
   home: string
   /** Private folder for sockets. */
   runtimeDir: string
+  seedLimits?: SeedLimits
   /** Lends the guest that has the workspace's disks: the running one, or one made of `inspect`'s answer meanwhile. */
   withGuest: <T>(
     of: Subject,
@@ -42,7 +50,13 @@ interface Place {
   env: string
 }
 
-export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOptions): LayerStore {
+export function diskStore({
+  hand,
+  home,
+  runtimeDir,
+  seedLimits = SEED_LIMITS,
+  withGuest,
+}: DiskStoreOptions): LayerStore {
   async function place({ id, slot }: Subject): Promise<Place> {
     const info = await hand.info()
     const { dir, baseline: tree } = layerPaths(home, id)
@@ -105,7 +119,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
 
     async seed(of, source, options) {
       const { who, tree } = await place(of)
-      const args = { source, dest: tree, owner: who.sealed, all: false, ...MAX_SEED }
+      const args = { source, dest: tree, owner: who.sealed, all: false, apart: [home], ...seedLimits }
       return hand.call('seed', args, options)
     },
 
@@ -143,7 +157,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       lend(of, async (guest) => {
         const body = await guest.tree(path)
         // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
-        const what = { path, output, overwrite, owner: { uid: 0, gid: 0 } }
+        const what = { path, output, overwrite, owner: { uid: 0, gid: 0 }, apart: [home] }
         return receiveTree(hand.call, runtimeDir, body, signal ? { ...what, signal } : what)
       }),
 

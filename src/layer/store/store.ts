@@ -102,7 +102,7 @@ export interface LayerStore {
     limits: { disk_mib: number | null },
     options: BuildOptions,
   ) => Promise<SandboxSpec['medium']>
-  /** Copies a directory of this machine: the baseline to be. On failure nothing of it is left. */
+  /** Copies a directory or an archive of this machine: the baseline to be. On failure nothing of it is left. */
   seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>
   /** Makes a /workspace of the baseline, where there is one, and a writable layer. */
   seal: (of: Subject) => Promise<void>
@@ -127,7 +127,11 @@ export interface LayerStore {
   drop: (of: Subject) => Promise<void>
 }
 
-/** Bounds of a seed. */
-export const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
+/** Bounds of a seed: how many entries, and how many bytes of content. */
+export interface SeedLimits {
+  max_entries: number
+  max_bytes: number
+}
+export const SEED_LIMITS: SeedLimits = { max_entries: 5_000_000, max_bytes: 64 * 1024 ** 3 }
 /** Bounds of a layer that comes as an archive. */
 export const MAX_LAYER = { max_entries: 20_000_000, max_bytes: 16 * 1024 ** 4 }
