@@ -22,7 +22,7 @@ describe('the files', () => {
     const kinds = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
       /^bin\/pyro$|^scripts\/find-node$/,
-      /^dist\/(cli\.cjs|(daemon|mcp|sdk|completion)\.js|chunk\/chunk-[0-9A-Z]{8}\.js)$/,
+      /^dist\/(cli\.cjs|(daemon|mcp|sdk|completion)\.js|chunk\/[a-z]+-[0-9A-Z]{8}\.js)$/,
       /^dist\/native\/pyro-(native|guest)-(x64|arm64)$/,
       /^dist\/types\/[a-z/]+\.d\.ts$/,
       /^dist\/(LICENSES\.txt|man\/pyro\.1)$/,
