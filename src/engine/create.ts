@@ -6,13 +6,13 @@ import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
+import { bringUp, furnish } from './bringup.ts'
 import { choose } from './choose.ts'
+import { signOfLife } from './clock.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
-import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
-import { running } from './layers.ts'
 import { emptySeed, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
@@ -39,7 +39,7 @@ export async function createWorkspace(
     const { dir } = layerPaths(engine.home, row.id)
     try {
       mkdirSync(join(dir, 'bundle'), { recursive: true, mode: 0o700 })
-      const [seed, sandbox] = await both(
+      const [seed, { medium, sandbox }] = await both(
         context.signal,
         async (signal) => {
           const seed = await laySeed(layers, of, input, { ...context, signal })
@@ -52,25 +52,19 @@ export async function createWorkspace(
           const progress = (text: string) => context.progress({ kind: 'step', text })
           const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
-          const hostname = input.name ?? row.id
-          const sandbox = await backend.start({
-            id: row.id,
-            hostname,
-            dir,
-            limits,
-            medium,
-            onReachable: () => call(engine, row.id),
-          })
-          engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
-          if (backend.medium === 'disk') await introduce(engine, row.id, hostname)
-          return sandbox
+          const sandbox = await bringUp(engine, row, medium, (sandbox) =>
+            engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox })),
+          )
+          return { medium, sandbox }
         },
       )
-      await layers.attach(of, running(backend, sandbox))
+      await furnish(engine, { ...row, seed }, medium, sandbox)
       context.signal.throwIfAborted()
-      engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
+      const whole = { state: 'running', ...signOfLife() } as const
+      engine.record('create.outcome', () => engine.workspaces.update(row.id, whole))
       engine.log('workspace.created', { workspace: row.id })
-      return { ...row, seed, sandbox, state: 'running' }
+      engine.lifetimes.look()
+      return { ...row, seed, sandbox, ...whole }
     } catch (error) {
       engine.log('workspace.create_failed', { workspace: row.id, error: String(error) })
       await destroy(engine, engine.workspaces.find(row.id) ?? row)
@@ -90,10 +84,12 @@ function insertRow(
   const slot = engine.workspaces.freeSlot()
   if (slot > MAX_SLOTS)
     throw new PyroError('not_supported', `There are already ${MAX_SLOTS} workspaces in this PYRO_HOME.`)
-  const now = Date.now()
+  const id = newWorkspaceId()
+  const now = signOfLife()
   const row: WorkspaceRow = {
-    id: newWorkspaceId(),
+    id,
     name: input.name ?? null,
+    hostname: input.name ?? id,
     state: 'creating',
     reason: null,
     environment: input.environment,
@@ -104,8 +100,10 @@ function insertRow(
     slot,
     sandbox: null,
     ephemeral: input.ephemeral ?? false,
-    created_at: now,
-    activity_at: now,
+    created_at: now.activity_at,
+    ...now,
+    idle_seconds: input.idle_seconds ?? null,
+    expires_at: input.ttl_seconds === undefined ? null : now.activity_at + input.ttl_seconds * 1000,
   }
   engine.workspaces.insert(row)
   return row

@@ -1,6 +1,7 @@
 /** The engine's process: one per PYRO_HOME, the only place where the parts are put together. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { expiredTable } from '../store/expired.ts'
 import { exportTable } from '../store/exports.ts'
 import { jobTable } from '../store/jobs.ts'
 import { openStore } from '../store/open.ts'
@@ -11,6 +12,7 @@ import { type Accel, qemuBackend } from '../backend/qemu/index.ts'
 import { ociBackend } from '../backend/oci/index.ts'
 import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
+import type { DeletionReport } from '../contract/operations/workspace_delete.ts'
 import { PyroError, toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
 import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
@@ -20,6 +22,7 @@ import type { Backends, Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
 import { handlers } from '../engine/handlers.ts'
 import { lender } from '../engine/lend.ts'
+import { lifetimes } from '../engine/lifetimes.ts'
 import { journal } from '../engine/journal.ts'
 import { queues } from '../engine/queue.ts'
 import { recover } from '../engine/recovery.ts'
@@ -49,6 +52,7 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', (error) => log('engine.unhandled', { error: String(error) }))
   const { engine, store } = wire(paths, log, (options) => void stop(options))
   for (const work of recover(engine)) void work
+  engine.lifetimes.look()
   const server = await serve({ handlers: handlers(engine), socket: paths.socket, version: VERSION, log })
   log('engine.started', { pid: process.pid, version: VERSION })
 
@@ -61,6 +65,7 @@ async function main(): Promise<void> {
     if (stopping) return
     stopping = true
     idle.stop()
+    engine.lifetimes.stop()
     await server.close()
     await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
     await engine.lender.endAll()
@@ -107,11 +112,13 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     workspaces,
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
+    expired: expiredTable<DeletionReport>(store),
     record,
     queues: queues(),
     hand,
     backends,
     lender: lending,
+    lifetimes: lifetimes(() => engine),
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),

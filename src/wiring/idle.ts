@@ -1,4 +1,7 @@
-/** An engine leaves when nothing runs: no workspace, no call, and nobody came for a while. */
+/**
+ * An engine leaves when nothing runs: no workspace, no call, and nobody came for a while. One that has a workspace to delete
+ * some time stays for it: nobody else would.
+ */
 import type { Engine } from '../engine/engine.ts'
 
 const CHECK_MS = 5000
@@ -17,6 +20,7 @@ export function idleWatch({ engine, inFlight, leave }: IdleOptions): { stop: () 
     const busy =
       inFlight() > 0 ||
       engine.queues.size() > 0 ||
+      engine.lifetimes.pending() ||
       engine.workspaces.list().some(({ state }) => state === 'running')
     if (busy) quietSince = performance.now()
     else if (performance.now() - quietSince > seconds * 1000) leave()

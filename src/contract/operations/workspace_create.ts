@@ -1,18 +1,21 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import { environmentName, hostPath, labels, limits, placement, workspace, workspaceName } from '../fields.ts'
+import {
+  environmentName,
+  hostPath,
+  labels,
+  lifetimes,
+  limits,
+  placement,
+  workspace,
+  workspaceName,
+} from '../fields.ts'
 import { operation } from '../operation.ts'
 
-/** What making any workspace can say, also one that lives for a single command. */
-export const CREATE_ERRORS: ErrorCode[] = [
+/** What starting any sandbox can say. */
+export const SANDBOX_ERRORS: ErrorCode[] = [
   'environment_not_found',
-  'seed_not_found',
-  'seed_not_directory',
-  'seed_overlap',
-  'seed_too_large',
-  'seed_changed',
   'home_unsuitable',
-  'backend_unavailable',
   'runtime_missing',
   'runtime_failed',
   'subids_missing',
@@ -24,6 +27,17 @@ export const CREATE_ERRORS: ErrorCode[] = [
   'disk_full',
   'guest_unreachable',
   'cancelled',
+]
+
+/** What making any workspace can say, also one that lives for a single command. */
+export const CREATE_ERRORS: ErrorCode[] = [
+  ...SANDBOX_ERRORS,
+  'seed_not_found',
+  'seed_not_directory',
+  'seed_overlap',
+  'seed_too_large',
+  'seed_changed',
+  'backend_unavailable',
 ]
 
 export default operation({
@@ -44,6 +58,7 @@ export default operation({
       labels: labels.default({}),
       ...placement,
       ...limits,
+      ...lifetimes,
     })
     .strict(),
   output: workspace,
@@ -55,6 +70,7 @@ export default operation({
     examples: [
       'workspace create host --seed-path . --name fix-login',
       'workspace create host --label team=core --id-only',
+      'workspace create host --idle-seconds 3600 --ttl-seconds 604800',
       'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],
   },
