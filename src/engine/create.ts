@@ -32,7 +32,11 @@ export async function createWorkspace(
   const backend = await choose(engine.backends.all, input, environment)
   const limits = await backend.limits(input)
 
-  const row = engine.record('create.intent', () => insertRow(engine, input, backend.name, limits))
+  const row = engine.ranges.take((others) =>
+    engine.record('create.intent', () =>
+      insertRow(engine, input, { backend: backend.name, limits, slot: engine.workspaces.freeSlot(others) }),
+    ),
+  )
   return engine.queues.run(row.id, async () => {
     const layers = engine.backends.layersOf(row)
     const of = { id: row.id, slot: row.slot, seeded: input.seed_path !== undefined }
@@ -77,13 +81,13 @@ export async function createWorkspace(
 function insertRow(
   engine: Engine,
   input: Input,
-  backend: WorkspaceRow['backend'],
-  limits: WorkspaceRow['limits'],
+  given: Pick<WorkspaceRow, 'backend' | 'limits' | 'slot'>,
 ): WorkspaceRow {
   refuseTakenName(engine, input.name)
-  const slot = engine.workspaces.freeSlot()
-  if (slot > MAX_SLOTS)
-    throw new PyroError('not_supported', `There are already ${MAX_SLOTS} workspaces in this PYRO_HOME.`)
+  if (given.slot > MAX_SLOTS)
+    throw new PyroError('not_supported', `This user has ${MAX_SLOTS} workspaces already.`, {
+      hint: 'Delete some; root has no more for all its PYRO_HOMEs together.',
+    })
   const id = newWorkspaceId()
   const now = signOfLife()
   const row: WorkspaceRow = {
@@ -93,11 +97,9 @@ function insertRow(
     state: 'creating',
     reason: null,
     environment: input.environment,
-    backend,
+    ...given,
     labels: input.labels,
-    limits,
     seed: emptySeed(),
-    slot,
     sandbox: null,
     ephemeral: input.ephemeral ?? false,
     created_at: now.activity_at,

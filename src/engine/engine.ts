@@ -11,6 +11,7 @@ import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { ExpiredTable } from '../store/expired.ts'
 import type { ExportTable } from '../store/exports.ts'
 import type { JobTable } from '../store/jobs.ts'
+import type { Ranges } from '../store/ranges.ts'
 import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
 import type { Journal } from './journal.ts'
 import type { Queues } from './queue.ts'
@@ -49,6 +50,7 @@ export interface Engine {
   version: string
   startedAt: number
   workspaces: WorkspaceTable
+  ranges: Ranges
   jobs: JobTable<JobStatus>
   exports: ExportTable
   expired: ExpiredTable<DeletionReport>

@@ -57,7 +57,7 @@ export function workspaceTable(db: Database) {
   const byRef = db.prepare('SELECT * FROM workspaces WHERE id = ?1 OR name = ?1')
   const all = db.prepare('SELECT * FROM workspaces ORDER BY created_at, id')
   const remove = db.prepare('DELETE FROM workspaces WHERE id = ?')
-  const slots = db.prepare('SELECT slot FROM workspaces ORDER BY slot')
+  const slots = db.prepare('SELECT slot FROM workspaces')
   const counts = db.prepare(
     `SELECT count(*) AS commands, count(*) FILTER (WHERE state = 'running') AS running FROM jobs WHERE workspace_id = ?`,
   )
@@ -94,13 +94,11 @@ export function workspaceTable(db: Database) {
     remove(id: string) {
       remove.run(id)
     },
-    /** The lowest range number nobody has. */
-    freeSlot(): number {
+    /** The lowest range number that neither a workspace of this home has nor the others do. */
+    freeSlot(others: ReadonlySet<number>): number {
+      const taken = new Set((slots.all() as { slot: number }[]).map(({ slot }) => slot))
       let free = 0
-      for (const { slot } of slots.all() as { slot: number }[]) {
-        if (slot !== free) break
-        free++
-      }
+      while (taken.has(free) || others.has(free)) free++
       return free
     },
     /** Which backend runs it; what a workspace that is gone was run by does not matter any more. */

@@ -5,6 +5,7 @@ import { expiredTable } from '../store/expired.ts'
 import { exportTable } from '../store/exports.ts'
 import { jobTable } from '../store/jobs.ts'
 import { openStore } from '../store/open.ts'
+import { ownRanges, type Ranges, sharedRanges } from '../store/ranges.ts'
 import { workspaceTable } from '../store/workspaces.ts'
 import type { Backend } from '../backend/backend.ts'
 import { firecrackerBackend } from '../backend/firecracker/index.ts'
@@ -110,6 +111,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     version: VERSION,
     startedAt: Date.now(),
     workspaces,
+    ranges: rangesOf(paths, log),
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
     expired: expiredTable<DeletionReport>(store),
@@ -129,6 +131,16 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     requestStop,
   }
   return { engine, store }
+}
+
+/** An ordinary user's workspaces share that user's one range. */
+function rangesOf({ home, shared }: Paths, log: Engine['log']): Ranges {
+  if (process.geteuid?.() !== 0) return ownRanges
+  return sharedRanges({
+    home,
+    shared,
+    complain: (error) => log('ranges.unshared', { shared, error: String(error) }),
+  })
 }
 
 function accelOf(setting = 'auto'): Accel {
