@@ -16,11 +16,11 @@ const LOOK_MS = 5000
 const RETRY_MS = 30_000
 
 /** Whether something goes on in it, however quiet: whatever counts as that belongs here. */
-const shows = (engine: Engine, { id }: WorkspaceRow): boolean => engine.jobs.running(id).length > 0
+const hasLife = (engine: Engine, { id }: WorkspaceRow): boolean => engine.jobs.running(id).length > 0
 
 /** Until it is stopped for its idleness; below 0 it is due. Null: it never is, or not while something goes on in it. */
 export function idleLeftMs(engine: Engine, row: WorkspaceRow): number | null {
-  if (row.state !== 'running' || row.idle_seconds === null || shows(engine, row)) return null
+  if (row.state !== 'running' || row.idle_seconds === null || hasLife(engine, row)) return null
   return row.idle_seconds * 1000 - sinceMs(row.life)
 }
 
