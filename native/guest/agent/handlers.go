@@ -65,6 +65,9 @@ func (a *api) poll(r *http.Request) (any, *wire.Error) {
 		return nil, q.err
 	}
 	j, err := a.find(r)
+	if a.isPast(err) {
+		return a.pastJob(r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +81,11 @@ func (a *api) poll(r *http.Request) (any, *wire.Error) {
 func fromPoll(s wire.JobStatus, err *wire.Error) (any, *wire.Error) { return s, err }
 
 func (a *api) remove(r *http.Request) (any, *wire.Error) {
-	if _, err := a.find(r); err != nil {
+	_, err := a.find(r)
+	if a.isPast(err) {
+		return struct{}{}, a.Past.Remove(r.PathValue("id"))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return struct{}{}, a.Jobs.Remove(r.PathValue("id"))
@@ -92,6 +99,10 @@ func (a *api) output(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	j, err := a.find(r)
+	if a.isPast(err) {
+		a.pastOutput(w, r)
+		return
+	}
 	if err != nil {
 		fail(w, err)
 		return
@@ -181,6 +192,7 @@ func (a *api) kill(r *http.Request) (any, *wire.Error) {
 	return j.Status(), nil
 }
 
+// stopAll tells what became of every job: nobody can be asked afterwards.
 func (a *api) stopAll(r *http.Request) (any, *wire.Error) {
 	var ask wire.StopRequest
 	if err := decode(r, &ask); err != nil {
@@ -191,5 +203,8 @@ func (a *api) stopAll(r *http.Request) (any, *wire.Error) {
 		return nil, err
 	}
 	a.Stop(time.Duration(grace) * time.Millisecond)
-	return struct{}{}, nil
+	if a.Jobs == nil {
+		return wire.JobList{Jobs: []wire.JobStatus{}}, nil
+	}
+	return a.Jobs.List(), nil
 }

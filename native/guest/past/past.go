@@ -105,6 +105,22 @@ func (p *Jobs) read(id string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxStatus))
 }
 
+// Remove takes away what a job left.
+func (p *Jobs) Remove(id string) *wire.Error {
+	found := false
+	for _, ext := range []string{"out", "err", "json"} {
+		err := os.Remove(p.path(id, ext))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return wire.Fail(500, "io_error", "the output can't be removed: %v", err)
+		}
+		found = found || err == nil
+	}
+	if !found {
+		return wire.Fail(404, "job_not_found", "no job %q", id)
+	}
+	return nil
+}
+
 // Output is what jobs.Job.Output is, with what can be read of the stream.
 func (p *Jobs) Output(id string, which int, cursor uint64, max int) (uint64, []byte, wire.StreamStatus, *wire.Error) {
 	s, err := spool.Load(p.path(id, []string{"out", "err"}[which]))
