@@ -32,11 +32,13 @@ const GO_PARSERS = [
   'native/layer/layertar/cursor.go',
   'native/layer/layertar/entries.go',
   'native/layer/layertar/ids.go',
+  'native/layer/layertar/marks.go',
   'native/layer/layertar/unpack.go',
 ]
 const GO_FUZZERS: [folder: string, name: string][] = [
   ['./layer/export', 'FuzzReceive'],
   ['./layer/layertar', 'FuzzUnpack'],
+  ['./layer/layertar', 'FuzzEntries'],
 ]
 /**
  * What a system call that fails leads to: these lines hand its error on. No byte of a guest makes a call fail that works
@@ -93,12 +95,25 @@ function typescript(): Reached[] {
 
 function go(): Reached[] {
   const profile = join(folder, 'go.out')
-  const packages = GO_FUZZERS.map(([path]) => path)
+  const packages = [...new Set(GO_FUZZERS.map(([path]) => path))]
   const cover = [`-coverprofile=${profile}`, `-coverpkg=${packages.join()}`]
   run('go', ['-C', 'native', 'test', '-run', 'Fuzz', ...cover, ...packages])
   if (long)
     for (const [path, name] of GO_FUZZERS)
-      run('go', ['-C', 'native', 'test', '-run', '^$', '-fuzz', `^${name}$`, '-fuzztime', GO_FUZZ_TIME, path])
+      run('go', [
+        '-C',
+        'native',
+        'test',
+        '-run',
+        '^$',
+        '-fuzz',
+        `^${name}$`,
+        '-fuzztime',
+        GO_FUZZ_TIME,
+        '-fuzzminimizetime',
+        '10x',
+        path,
+      ])
   return GO_PARSERS.map((file) => goFile(file, readFileSync(profile, 'utf8')))
 }
 
@@ -133,5 +148,6 @@ function goFile(file: string, profile: string): Reached {
   }
 }
 
-const handsOn = (lines: string[]): boolean =>
-  lines.every((line) => line.trim() === '' || HANDS_ON.test(line.trim()))
+function handsOn(lines: string[]): boolean {
+  return lines.every((line) => line.trim() === '' || HANDS_ON.test(line.trim()))
+}

@@ -57,6 +57,7 @@ const SAME: ErrorCode[] = [
   'layer_invalid',
   'layer_too_large',
   'link_leaves',
+  'not_exportable',
   'not_supported',
   'path_not_found',
   'stdin_closed',

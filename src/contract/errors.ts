@@ -53,6 +53,7 @@ export const ERRORS = {
   layer_too_large: { ...refused, meaning: 'A tree has more entries or bytes than the limit.' },
   layer_changed: { ...refused, retryable: true, meaning: 'A file changed while it was being packed.' },
   link_leaves: { ...refused, meaning: 'A symbolic link leads out of the workspace.' },
+  not_exportable: { ...refused, meaning: 'What lies at the path is no file, directory or link.' },
   cwd_not_found: { ...refused, meaning: 'The working directory does not exist inside the workspace.' },
   user_not_found: { ...refused, meaning: 'The workspace has no such user.' },
   not_supported: { ...refused, meaning: 'This backend or environment does not offer that.' },

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
 import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
-import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
 import { choose } from './choose.ts'
@@ -14,16 +13,7 @@ import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { running } from './layers.ts'
-
-const EMPTY_SEED = {
-  origin_kind: 'empty',
-  origin_ref: null,
-  head: null,
-  files: 0,
-  bytes: 0,
-  skipped_count: 0,
-  skipped: [],
-} as const
+import { emptySeed, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -52,7 +42,7 @@ export async function createWorkspace(
       const [seed, sandbox] = await both(
         context.signal,
         async (signal) => {
-          const seed = await laySeed(layers, of, input.seed_path, { ...context, signal })
+          const seed = await laySeed(layers, of, input, { ...context, signal })
           engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
           await layers.seal(of)
           engine.record('create.mounted', () => {})
@@ -110,7 +100,7 @@ function insertRow(
     backend,
     labels: input.labels,
     limits,
-    seed: { ...EMPTY_SEED, skipped: [] },
+    seed: emptySeed(),
     slot,
     sandbox: null,
     ephemeral: input.ephemeral ?? false,
@@ -126,26 +116,4 @@ function refuseTakenName(engine: Engine, name: string | undefined): void {
     throw new PyroError('name_taken', `There is already a workspace named ${JSON.stringify(name)}.`, {
       hint: 'Choose another name, or delete that workspace.',
     })
-}
-
-async function laySeed(
-  layers: LayerStore,
-  of: Subject,
-  source: string | undefined,
-  { signal, progress }: CallContext,
-): Promise<WorkspaceRow['seed']> {
-  if (source === undefined) return { ...EMPTY_SEED, skipped: [] }
-  const seeded = await layers.seed(of, source, {
-    signal,
-    onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }),
-  })
-  return {
-    origin_kind: seeded.kind,
-    origin_ref: source,
-    head: seeded.head,
-    files: seeded.files,
-    bytes: seeded.bytes,
-    skipped_count: seeded.skipped_count,
-    skipped: seeded.skipped,
-  }
 }

@@ -27,6 +27,8 @@ interface Said {
   headers: Record<string, string>
   body: Buffer
   cut: boolean
+  /** Why the body broke off, in the guest's words. */
+  trailer?: string
 }
 /** What to say next to whom: the first part of every path is the name of a round. */
 const next = new Map<string, Said>()
@@ -40,7 +42,10 @@ beforeAll(async () => {
     const asked = String(headers[':path'])
     const said = [...next].find(([round]) => asked.includes(round))?.[1] ?? common
     stream.resume()
-    stream.respond({ ...said.headers, ':status': said.status })
+    const { trailer } = said
+    const waits = trailer !== undefined && /^[\x20-\x7e]*$/.test(trailer)
+    if (waits) stream.on('wantTrailers', () => stream.sendTrailers({ 'pyro-error': trailer }))
+    stream.respond({ ...said.headers, ':status': said.status }, { waitForTrailers: waits })
     stream.write(said.body)
     if (said.cut) stream.close(8)
     else stream.end()
@@ -237,7 +242,16 @@ function lie(chance: Random, { honest, headers = {} }: Call, job: string): Said 
             ])
         break
       case 5:
-        said.cut = true
+        if (chance.once(2)) said.cut = true
+        else {
+          const refusal = kept.named(
+            chance.pick(['refusal', 'refusal-of-the-engine', 'refusal-proto', 'text', 'nothing']),
+          )
+          said.trailer = chance
+            .pick([refusal, mutate(chance, refusal, kept.inputs)])
+            .toString('latin1')
+            .slice(0, 8000)
+        }
         break
       case 6:
         said.body = dense(chance)

@@ -40,6 +40,19 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+/** The bytes with a right checksum in all that looks like a header: chance would seldom get beyond a wrong one. */
+function repaired(bytes: Buffer): Buffer {
+  const out = Buffer.from(bytes)
+  for (let at = 0; at + 512 <= out.length; at += 512) {
+    const block = out.subarray(at, at + 512)
+    if (block.toString('latin1', 257, 262) !== 'ustar') continue
+    block.fill(' ', 148, 156)
+    const sum = block.reduce((all, one) => all + one, 0)
+    block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  }
+  return out
+}
+
 /** The bytes as a stream, which ends as streams of guests do. */
 function stream(chance: Random, bytes: Buffer, signal: AbortController): Readable {
   const parts = pieces(chance, bytes)
@@ -90,7 +103,7 @@ fuzz('tree: a hostile tar', { rounds: 250, beside: 4, after: settled }, async (c
     kept.inputs[round] ??
     mutate(chance, chance.pick(kept.inputs), kept.inputs, ['../', 'ustar\0', '0000000', '\0'])
   const ending = new AbortController()
-  const body = stream(chance, bytes, ending)
+  const body = stream(chance, chance.once(3) ? bytes : repaired(bytes), ending)
   const { value, error } = await within(
     outcome(() =>
       receiveTree(hand.call, run, body, {
@@ -109,7 +122,7 @@ fuzz('tree: a hostile tar', { rounds: 250, beside: 4, after: settled }, async (c
   expect(readdirSync(place).sort()).toEqual(['canary', 'out'])
   expect(readFileSync(join(place, 'canary'), 'utf8')).toBe('safe')
   if (error) {
-    expect(CODES).toContain(error.code)
+    expect(CODES, error.message).toContain(error.code)
     expect(readdirSync(out)).toEqual(before ? ['tree'] : [])
     if (before) expect(readFileSync(join(out, 'tree'), 'utf8')).toBe('old')
   } else {

@@ -163,6 +163,21 @@ export const LIES: Record<string, (asked: Asked) => void> = {
         headers(stream, fields(['x', 'y']), FLAG.endHeaders | FLAG.end),
       ]),
     ),
+  'a trailer that is no reason': ({ stream, say, chance }) =>
+    say(
+      Buffer.concat([
+        headers(stream, OK),
+        data(stream, Buffer.from('{}')),
+        headers(
+          stream,
+          fields([
+            'pyro-error',
+            chance.pick(['', 'x', '{', 'y'.repeat(9000), '{"code":"internal","message":"x"}']),
+          ]),
+          FLAG.endHeaders | FLAG.end,
+        ),
+      ]),
+    ),
   'endless trailers': ({ stream, say, flood }) => {
     say(Buffer.concat([headers(stream, OK), data(stream, Buffer.from('{}'))]))
     flood(() => repeated(headers(stream, fields(['x', 'y']))))

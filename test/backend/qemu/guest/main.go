@@ -38,7 +38,7 @@ func main() {
 	for _, one := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
 		check(syscall.Mount(one[0], one[1], one[0], 0, ""))
 	}
-	for _, name := range strings.Fields(read("/modules/order") + "\n" + read("/modules/order.pci")) {
+	for _, name := range modules() {
 		file, err := os.Open("/modules/" + name)
 		check(err)
 		empty := []byte{0}
@@ -72,6 +72,14 @@ func main() {
 	}
 	fmt.Println("the test's machine is up")
 	select {}
+}
+
+// modules that the disks, the ports and the clock of either bus need, as the guest's own first process loads them.
+func modules() (names []string) {
+	for _, list := range []string{"order", "order.pci", "order.disk", "order.port", "order.late"} {
+		names = append(names, strings.Fields(read("/modules/"+list))...)
+	}
+	return names
 }
 
 func serve(port *os.File, report []byte) {
