@@ -35,6 +35,8 @@ export type StreamName = 'stdout' | 'stderr'
 export interface Guest extends MachineGuest {
   /** Waits for the agent: a machine may still be booting. */
   hello: (timeoutMs?: number) => Promise<void>
+  /** Whether the other end of the channel is there: a round trip that no handler of the agent has a part in. */
+  ping: (timeoutMs?: number) => Promise<void>
   start: (spec: JobSpec, waitMs: number, inlineBytes: number) => Promise<JobStatus>
   jobs: () => Promise<JobStatus[]>
   /** Answers when there is output beyond the cursors (null: output is no reason), when the job has ended, or after waitMs. */
@@ -118,6 +120,7 @@ export function guest(dial: Dial): Guest {
       })
       if (answer.status !== 200) throw refused(answer)
     },
+    ping: (timeoutMs = SLACK_MS) => control.ping(timeoutMs),
     start: (spec, waitMs, inline) =>
       statusOf(
         spec.id,

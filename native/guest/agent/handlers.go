@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"pyro/native/guest/jobs"
@@ -107,12 +108,28 @@ func (a *api) output(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	first, data, err := j.Output(stream, cursor, max)
+	into, done := room(max)
+	defer done()
+	first, data, err := j.Output(stream, cursor, into)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	sendOutput(w, first, data, j.Stream(stream))
+}
+
+// smallRoom is not worth keeping; what is larger costs its pages each time it is made.
+const smallRoom = 64 << 10
+
+var rooms = sync.Pool{New: func() any { return new([wire.MaxOutput]byte) }}
+
+// room is a place for an answer's bytes until done.
+func room(size int) (into []byte, done func()) {
+	if size <= smallRoom {
+		return make([]byte, size), func() {}
+	}
+	whole := rooms.Get().(*[wire.MaxOutput]byte)
+	return whole[:min(size, len(whole))], func() { rooms.Put(whole) }
 }
 
 // parseOutput reads which stream is asked for (0 stdout, 1 stderr), from where on, and how much at most.

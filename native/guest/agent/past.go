@@ -30,7 +30,9 @@ func (a *api) pastOutput(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	first, data, at, err := a.Past.Output(r.PathValue("id"), stream, cursor, max)
+	into, done := room(max)
+	defer done()
+	first, data, at, err := a.Past.Output(r.PathValue("id"), stream, cursor, into)
 	if err != nil {
 		fail(w, err)
 		return

@@ -122,7 +122,7 @@ func (p *Jobs) Remove(id string) *wire.Error {
 }
 
 // Output is what jobs.Job.Output is, with what can be read of the stream.
-func (p *Jobs) Output(id string, which int, cursor uint64, max int) (uint64, []byte, wire.StreamStatus, *wire.Error) {
+func (p *Jobs) Output(id string, which int, cursor uint64, into []byte) (uint64, []byte, wire.StreamStatus, *wire.Error) {
 	s, err := spool.Load(p.path(id, []string{"out", "err"}[which]))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil, wire.StreamStatus{}, wire.Fail(404, "job_not_found", "no job %q", id)
@@ -130,7 +130,7 @@ func (p *Jobs) Output(id string, which int, cursor uint64, max int) (uint64, []b
 	if err != nil {
 		return 0, nil, wire.StreamStatus{}, wire.Fail(500, "spool_damaged", "the output can't be read: %v", err)
 	}
-	first, data, err := s.Read(cursor, max)
+	first, data, err := s.Read(cursor, into)
 	if errors.Is(err, spool.ErrBeyond) {
 		return 0, nil, wire.StreamStatus{}, wire.Fail(400, "bad_cursor", "cursor %d is beyond the end %d", cursor, s.End())
 	}
