@@ -27,15 +27,33 @@ const PARSERS = [
   'src/layer/pour.ts',
 ]
 const GO_PARSERS = [
+  'native/layer/changes/changes.go',
+  'native/layer/changes/compare.go',
+  'native/layer/changes/layers.go',
+  'native/layer/copytree/content.go',
+  'native/layer/copytree/copytree.go',
+  'native/layer/copytree/directory.go',
+  'native/layer/copytree/file.go',
+  'native/layer/dirfd/list.go',
+  'native/layer/dirfd/open.go',
+  'native/layer/dirfd/remove.go',
+  'native/layer/disk/usage.go',
+  'native/layer/export/export.go',
+  'native/layer/export/source.go',
   'native/layer/export/stream.go',
   'native/layer/layertar/content.go',
   'native/layer/layertar/cursor.go',
   'native/layer/layertar/entries.go',
+  'native/layer/layertar/header.go',
   'native/layer/layertar/ids.go',
   'native/layer/layertar/marks.go',
+  'native/layer/layertar/pack.go',
+  'native/layer/layertar/packfile.go',
   'native/layer/layertar/unpack.go',
+  'native/layer/overlay/marks.go',
 ]
 const GO_FUZZERS: [folder: string, name: string][] = [
+  ['./layer', 'FuzzTree'],
   ['./layer/export', 'FuzzReceive'],
   ['./layer/layertar', 'FuzzUnpack'],
   ['./layer/layertar', 'FuzzEntries'],
@@ -96,7 +114,7 @@ function typescript(): Reached[] {
 function go(): Reached[] {
   const profile = join(folder, 'go.out')
   const packages = [...new Set(GO_FUZZERS.map(([path]) => path))]
-  const cover = [`-coverprofile=${profile}`, `-coverpkg=${packages.join()}`]
+  const cover = [`-coverprofile=${profile}`, '-coverpkg=./layer/...']
   run('go', ['-C', 'native', 'test', '-run', 'Fuzz', ...cover, ...packages])
   if (long)
     for (const [path, name] of GO_FUZZERS)

@@ -203,7 +203,7 @@ func (u *unpacker) place(header *tar.Header, parts []string, base string) (dir i
 // link is another name of a file that came before. What it names is opened below the root without following anything,
 // and a mark of overlayfs is no file.
 func (u *unpacker) link(header *tar.Header, parts []string, base string) error {
-	first, err := split(header.Linkname)
+	first, err := u.split(header.Linkname)
 	if err != nil || len(first) == 0 {
 		return bad(header.Linkname, "is no path inside a tree")
 	}

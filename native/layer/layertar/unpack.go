@@ -185,7 +185,7 @@ func bad(name string, what string) error {
 }
 
 // split checks a name and returns its parts; none of them for the root.
-func split(name string) ([]string, error) {
+func (u *unpacker) split(name string) ([]string, error) {
 	if strings.HasPrefix(name, "/") || strings.ContainsRune(name, 0) {
 		return nil, bad(name, "is no path inside a tree")
 	}
@@ -193,7 +193,7 @@ func split(name string) ([]string, error) {
 	for _, part := range strings.Split(name, "/") {
 		switch {
 		case part == "" || part == ".":
-		case part == ".." || len(part) > 255:
+		case part == ".." || len(u.named(part)) > 255:
 			return nil, bad(name, "is no path inside a tree")
 		default:
 			parts = append(parts, part)
@@ -205,12 +205,20 @@ func split(name string) ([]string, error) {
 	return parts, nil
 }
 
+// named is the name that a part of a path is about: a mark is four bytes longer than what it deletes.
+func (u *unpacker) named(part string) string {
+	if u.Plain {
+		return part
+	}
+	return strings.TrimPrefix(part, whiteoutPrefix)
+}
+
 // entry takes one. Its name decides first (a mark is no file), then its type.
 func (u *unpacker) entry(header *tar.Header) error {
 	if header.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
-	parts, err := split(header.Name)
+	parts, err := u.split(header.Name)
 	if err != nil {
 		return err
 	}
