@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -127,33 +128,45 @@ func (h *hostile) keepChanging(all []step) func() {
 	if !h.moves || len(all) == 0 {
 		return func() {}
 	}
-	ending, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for i := 0; ; i++ {
-			select {
-			case <-ending:
-				return
-			default:
+	ending := make(chan struct{})
+	var ended sync.WaitGroup
+	again := func(turn func(i int)) {
+		ended.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-ending:
+					return
+				default:
+					turn(i)
+				}
 			}
-			one := all[i%len(all)]
-			one.layer = 0
-			if one.what == makeDeep || one.what == makeMany {
-				one.what = remove
-			}
-			turn := i / len(all)
-			switch {
-			case turn%3 == 1:
-				one.what = remove
-			case turn%3 == 2:
-				one.what = byte(i*7+turn) % makeSparse
-			}
-			one.take(h.dir, layerNames)
+		})
+	}
+	// An attribute comes, grows and goes between two looks at it.
+	again(func(i int) {
+		path := h.at("upper/" + nodes[i%2])
+		if size := i / 2 % 4 * 500; size == 0 || unix.Lsetxattr(path, "user.race", make([]byte, size), 0) != nil {
+			_ = unix.Lremovexattr(path, "user.race")
 		}
-	}()
+	})
+	again(func(i int) {
+		one := all[i%len(all)]
+		one.layer = 0
+		if one.what == makeDeep || one.what == makeMany {
+			one.what = remove
+		}
+		turn := i / len(all)
+		switch {
+		case turn%3 == 1:
+			one.what = remove
+		case turn%3 == 2:
+			one.what = byte(i*7+turn) % makeSparse
+		}
+		one.take(h.dir, layerNames)
+	})
 	return func() {
 		close(ending)
-		<-ended
+		ended.Wait()
 	}
 }
 
