@@ -10,6 +10,7 @@ const GO_FUZZ_TIME = '60s'
 
 /** The host's parsers of what a guest says or wrote. */
 const PARSERS = [
+  'src/backend/firecracker/client.ts',
   'src/backend/firecracker/vsock.ts',
   'src/backend/machine.ts',
   'src/backend/qemu/qmp.ts',
@@ -24,6 +25,8 @@ const PARSERS = [
   'src/channel/spool.ts',
   'src/channel/wire.ts',
   'src/contract/plain.ts',
+  'src/engine/text.ts',
+  'src/layer/bytes.ts',
   'src/layer/pour.ts',
 ]
 const GO_PARSERS = [
