@@ -70,7 +70,18 @@ function boot({ memoryMib, timeoutMs, output }: Emulated, image: string, folder:
   const machine = spawn(
     'qemu-system-x86_64',
     [
-      ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'EPYC,+svm,+npt', '-m', `${memoryMib}`, '-smp', `${PROCESSORS}`],
+      ...[
+        '-M',
+        'q35',
+        '-accel',
+        'tcg',
+        '-cpu',
+        'EPYC,+svm,+npt',
+        '-m',
+        `${memoryMib}`,
+        '-smp',
+        `${PROCESSORS}`,
+      ],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-nic', 'none'],
       ...['-kernel', image, '-initrd', join(folder, 'initramfs'), '-append', KERNEL_LINE],
       ...['-serial', `file:${log}`, '-serial', 'stdio', '-device', 'virtio-rng-pci'],

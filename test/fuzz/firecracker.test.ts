@@ -12,7 +12,17 @@ import { mutate, pieces } from './support/mutate.ts'
 const kept = corpus('firecracker')
 const folder = mkdtempSync(join(tmpdir(), 'ff-'))
 const TIMEOUT_MS = 80
-const WORDS = ['HTTP/1.1 ', '200 ', '204 ', '400 ', '\r\n', '\r\n\r\n', 'Content-Length: ', 'chunked', '{"fault_message":"']
+const WORDS = [
+  'HTTP/1.1 ',
+  '200 ',
+  '204 ',
+  '400 ',
+  '\r\n',
+  '\r\n\r\n',
+  'Content-Length: ',
+  'chunked',
+  '{"fault_message":"',
+]
 const CODES = ['machine_failed', 'timed_out', 'cancelled']
 
 fuzz(
@@ -57,7 +67,8 @@ fuzz(
       }
     }
     const long = { action_type: 'x'.repeat(MAX_BODY) } as never
-    if (chance.once(20)) expect((await outcome(() => api.put('/actions', long))).error?.code).toBe('invalid_input')
+    if (chance.once(20))
+      expect((await outcome(() => api.put('/actions', long))).error?.code).toBe('invalid_input')
     api.close()
     server.close()
     await within(once(server, 'close'), 2000, 'the last connection')

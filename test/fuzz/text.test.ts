@@ -11,7 +11,14 @@ import { corpus, fuzz } from './support/fuzz.ts'
 import { mutate, pieces } from './support/mutate.ts'
 
 const kept = corpus('text')
-const WORDS = [Buffer.from([0xc3]), Buffer.from([0xe2, 0x82]), Buffer.from([0xf0, 0x9f, 0x98]), 'é', '€', '😀']
+const WORDS = [
+  Buffer.from([0xc3]),
+  Buffer.from([0xe2, 0x82]),
+  Buffer.from([0xf0, 0x9f, 0x98]),
+  'é',
+  '€',
+  '😀',
+]
 
 fuzz('text: bytes in pieces', { rounds: 4000 }, (chance, round) => {
   const bytes = kept.inputs[round] ?? mutate(chance, chance.pick(kept.inputs), kept.inputs, WORDS)
