@@ -6,7 +6,7 @@ import { join, relative } from 'node:path'
 
 const LEAST = 90
 /** How long Go looks for new inputs, with each of its fuzzers. */
-const GO_FUZZ_TIME = '60s'
+const HOW_LONG = ['-fuzztime', '120s', '-fuzzminimizetime', '10x']
 
 /** The host's parsers of what a guest says or wrote. */
 const PARSERS = [
@@ -118,23 +118,12 @@ function go(): Reached[] {
   const profile = join(folder, 'go.out')
   const packages = [...new Set(GO_FUZZERS.map(([path]) => path))]
   const cover = [`-coverprofile=${profile}`, '-coverpkg=./layer/...']
-  run('go', ['-C', 'native', 'test', '-run', 'Fuzz', ...cover, ...packages])
+  // Without C every thread can give up capabilities, which FuzzTree does to read as an ordinary user's hand.
+  const env = { CGO_ENABLED: '0' }
+  run('go', ['-C', 'native', 'test', '-run', 'Fuzz', ...cover, ...packages], env)
   if (long)
     for (const [path, name] of GO_FUZZERS)
-      run('go', [
-        '-C',
-        'native',
-        'test',
-        '-run',
-        '^$',
-        '-fuzz',
-        `^${name}$`,
-        '-fuzztime',
-        GO_FUZZ_TIME,
-        '-fuzzminimizetime',
-        '10x',
-        path,
-      ])
+      run('go', ['-C', 'native', 'test', '-run', '^$', '-fuzz', `^${name}$`, ...HOW_LONG, path], env)
   return GO_PARSERS.map((file) => goFile(file, readFileSync(profile, 'utf8')))
 }
 
