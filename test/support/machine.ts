@@ -72,12 +72,7 @@ export interface Machine {
 export interface Machines {
   folder: string
   /** Starts one over new disks, or over those of another. */
-  start: (options?: {
-    over?: Machine
-    inspect?: boolean
-    pids?: number
-    cpus?: number
-  }) => Promise<Machine>
+  start: (options?: { over?: Machine; inspect?: boolean; pids?: number; cpus?: number }) => Promise<Machine>
   /** Makes a tree the baseline of a machine that may run already. */
   seal: (machine: Machine, tree: string) => Promise<void>
   close: () => Promise<void>

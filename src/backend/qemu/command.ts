@@ -94,7 +94,8 @@ function machineType(machine: MachineType): string {
 }
 
 function processor(accel: Acceleration, kvmFd: number | null): string[] {
-  if (accel.kind === 'tcg') return ['-accel', `tcg,thread=multi,tb-size=${TRANSLATIONS_MIB}`, '-cpu', EMULATED_CPU]
+  if (accel.kind === 'tcg')
+    return ['-accel', `tcg,thread=multi,tb-size=${TRANSLATIONS_MIB}`, '-cpu', EMULATED_CPU]
   return ['-accel', kvmFd === null ? 'kvm' : `kvm,device=/dev/fdset/${kvmFd}`, '-cpu', 'host']
 }
 
