@@ -127,7 +127,24 @@ export const timeoutSeconds = z
   .optional()
   .describe('End the whole process tree after so many seconds. Default: no limit.')
 
-const instant = z.string().describe('UTC, ISO 8601.')
+/** A year; timers and dates stay far from their ends. */
+const seconds = z.int().min(1).max(31_536_000)
+
+/** How long a workspace lives. */
+export const lifetimes = {
+  ttl_seconds: seconds
+    .optional()
+    .describe(
+      'Delete it so many seconds from now, also while a command runs; what was never exported is said in workspace list --expired. Default: never.',
+    ),
+  idle_seconds: seconds
+    .optional()
+    .describe(
+      'Stop it after so many seconds in which no command ran; its files stay. Time in which this machine sleeps does not count. Default: never.',
+    ),
+}
+
+export const instant = z.string().describe('UTC, ISO 8601.')
 
 /** Part of a stream. A reader goes on from `cursor`. */
 export const streamChunk = z.object({
@@ -142,7 +159,15 @@ export type StreamChunk = z.infer<typeof streamChunk>
 
 export const streamPosition = streamChunk.pick({ cursor: true, dropped: true, eof: true })
 
-export const WORKSPACE_STATES = ['creating', 'running', 'stopped', 'failed', 'deleting'] as const
+export const WORKSPACE_STATES = [
+  'creating',
+  'running',
+  'stopping',
+  'stopped',
+  'starting',
+  'failed',
+  'deleting',
+] as const
 
 export const workspace = z.object({
   workspace_id: z.string(),
@@ -178,7 +203,11 @@ export const workspace = z.object({
   }),
   created_at: instant,
   last_activity_at: instant,
-  expires_at: instant.nullable(),
+  expires_at: instant.nullable().describe('When it will be deleted; null: never.'),
+  idle_seconds: z.int().nullable().describe('It is stopped after so many seconds without life; null: never.'),
+  idle_stops_at: instant
+    .nullable()
+    .describe('When it will be stopped if nothing happens; null where it never is, or something runs.'),
   command_count: z.int(),
   running_job_count: z.int(),
 })

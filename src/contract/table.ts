@@ -18,7 +18,9 @@ import workspace_job_read from './operations/workspace_job_read.ts'
 import workspace_job_write from './operations/workspace_job_write.ts'
 import workspace_list from './operations/workspace_list.ts'
 import workspace_logs from './operations/workspace_logs.ts'
+import workspace_start from './operations/workspace_start.ts'
 import workspace_status from './operations/workspace_status.ts'
+import workspace_stop from './operations/workspace_stop.ts'
 import workspace_update from './operations/workspace_update.ts'
 import type { z } from 'zod'
 
@@ -39,6 +41,8 @@ export const OPERATIONS = {
   workspace_job_kill,
   workspace_logs,
   workspace_export,
+  workspace_stop,
+  workspace_start,
   workspace_delete,
   doctor,
   demo,

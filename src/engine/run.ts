@@ -24,10 +24,20 @@ export async function run(
     mem_mib,
     pids_limit,
     disk_mib,
+    ttl_seconds,
     ...command
   } = input
   const limits = { vcpu_count, mem_mib, pids_limit, disk_mib }
-  const given = { environment, seed_path, backend, isolation, ...limits, labels: {}, ephemeral: true }
+  const given = {
+    environment,
+    seed_path,
+    backend,
+    isolation,
+    ttl_seconds,
+    ...limits,
+    labels: {},
+    ephemeral: true,
+  }
   const { id } = await createWorkspace(engine, given, context)
   try {
     const result = await Promise.race([
@@ -40,7 +50,8 @@ export async function run(
     else deleteLater(engine, id)
     return { ...result, environment, deleted: over }
   } catch (error) {
-    await deleteWorkspace(engine, id)
+    // Its time may have run out meanwhile.
+    if (engine.workspaces.find(id) !== undefined) await deleteWorkspace(engine, id)
     throw error
   }
 }

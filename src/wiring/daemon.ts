@@ -1,9 +1,11 @@
 /** The engine's process: one per PYRO_HOME, the only place where the parts are put together. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { expiredTable } from '../store/expired.ts'
 import { exportTable } from '../store/exports.ts'
 import { jobTable } from '../store/jobs.ts'
 import { openStore } from '../store/open.ts'
+import { ownRanges, type Ranges, sharedRanges } from '../store/ranges.ts'
 import { workspaceTable } from '../store/workspaces.ts'
 import type { Backend } from '../backend/backend.ts'
 import { firecrackerBackend } from '../backend/firecracker/index.ts'
@@ -11,6 +13,7 @@ import { type Accel, qemuBackend } from '../backend/qemu/index.ts'
 import { ociBackend } from '../backend/oci/index.ts'
 import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
+import type { DeletionReport } from '../contract/operations/workspace_delete.ts'
 import { PyroError, toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
 import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
@@ -20,6 +23,7 @@ import type { Backends, Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
 import { handlers } from '../engine/handlers.ts'
 import { lender } from '../engine/lend.ts'
+import { lifetimes } from '../engine/lifetimes.ts'
 import { journal } from '../engine/journal.ts'
 import { queues } from '../engine/queue.ts'
 import { recover } from '../engine/recovery.ts'
@@ -54,6 +58,7 @@ async function main(): Promise<void> {
   const network = networkOf(() => server, log)
   const { engine, store } = wire(paths, log, network.open, (options) => void stop(options))
   for (const work of recover(engine)) void work
+  engine.lifetimes.look()
   const server: HttpServer = await serve({
     handlers: handlers(engine),
     socket: paths.socket,
@@ -73,6 +78,7 @@ async function main(): Promise<void> {
     stopping = true
     idle.stop()
     engine.listening.stop()
+    engine.lifetimes.stop()
     await server.close()
     await network.close()
     await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
@@ -122,13 +128,16 @@ function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop:
     version: VERSION,
     startedAt: Date.now(),
     workspaces,
+    ranges: rangesOf(paths, log),
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
+    expired: expiredTable<DeletionReport>(store),
     record,
     queues: all,
     hand,
     backends,
     lender: lending,
+    lifetimes: lifetimes(() => engine),
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),
@@ -140,6 +149,16 @@ function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop:
     requestStop,
   }
   return { engine, store }
+}
+
+/** An ordinary user's workspaces share that user's one range. */
+function rangesOf({ home, shared }: Paths, log: Engine['log']): Ranges {
+  if (process.geteuid?.() !== 0) return ownRanges
+  return sharedRanges({
+    home,
+    shared,
+    complain: (error) => log('ranges.unshared', { shared, error: String(error) }),
+  })
 }
 
 function accelOf(setting = 'auto'): Accel {

@@ -98,6 +98,9 @@ func (c *copier) list(d *directory, node *Node, shown string) ([]name, error) {
 		return chosenNames(d.src, node), nil
 	}
 	entries, err := dirfd.List(d.src)
+	if err == unix.ENOENT {
+		return nil, c.changed(shown)
+	}
 	if err != nil {
 		return nil, fault.From(err, "reading", shown)
 	}

@@ -51,9 +51,13 @@ type unpacker struct {
 // resolved through a link, nothing is opened that it made, and it has to end as a tar does. The caller removes dest
 // when there is an error. Devices, and what Private leaves out, are listed.
 func Unpack(ctx context.Context, in io.Reader, dest int, options UnpackOptions) (*Taken, error) {
-	reader, err := tarstream.New(ctx, in, tarstream.Bounds{
+	bounds := tarstream.Bounds{
 		MaxEntries: options.MaxEntries, MaxBytes: options.MaxBytes, Invalid: invalid, TooLarge: tooLarge,
-	})
+	}
+	if !options.Plain {
+		bounds.Mark = whiteoutPrefix
+	}
+	reader, err := tarstream.New(ctx, in, bounds)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (r *Reader) Split(name string) ([]string, error) {
 	for part := range strings.SplitSeq(name, "/") {
 		switch {
 		case part == "" || part == ".":
-		case part == ".." || len(part) > maxName:
+		case part == ".." || len(strings.TrimPrefix(part, r.Mark)) > maxName:
 			return nil, r.Bad(name, "is no path inside a tree")
 		default:
 			parts = append(parts, part)

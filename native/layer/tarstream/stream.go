@@ -19,6 +19,8 @@ type Bounds struct {
 	Invalid, TooLarge string
 	// ZerosOnly refuses anything but padding behind the trailer.
 	ZerosOnly bool
+	// Mark is a prefix that names may carry and that is no part of what they name; it may be empty.
+	Mark string
 }
 
 const (

@@ -1,5 +1,13 @@
 import { z } from 'zod'
-import { commandFields, environmentName, execResult, limits, placement, seedPath } from '../fields.ts'
+import {
+  commandFields,
+  environmentName,
+  execResult,
+  lifetimes,
+  limits,
+  placement,
+  seedPath,
+} from '../fields.ts'
 import { operation } from '../operation.ts'
 import { CREATE_ERRORS } from './workspace_create.ts'
 
@@ -22,6 +30,7 @@ export default operation({
       seed_path: seedPath.optional(),
       ...placement,
       ...limits,
+      ttl_seconds: lifetimes.ttl_seconds,
     })
     .strict(),
   output: execResult.extend({ environment: z.string(), deleted: z.boolean() }),

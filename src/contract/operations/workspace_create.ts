@@ -1,20 +1,21 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import { environmentName, labels, limits, placement, seedPath, workspace, workspaceName } from '../fields.ts'
+import {
+  environmentName,
+  labels,
+  lifetimes,
+  limits,
+  placement,
+  seedPath,
+  workspace,
+  workspaceName,
+} from '../fields.ts'
 import { operation } from '../operation.ts'
 
-/** What making any workspace can say, also one that lives for a single command. */
-export const CREATE_ERRORS: ErrorCode[] = [
+/** What starting any sandbox can say. */
+export const SANDBOX_ERRORS: ErrorCode[] = [
   'environment_not_found',
-  'seed_not_found',
-  'seed_unsupported',
-  'seed_unreadable',
-  'seed_invalid',
-  'seed_overlap',
-  'seed_too_large',
-  'seed_changed',
   'home_unsuitable',
-  'backend_unavailable',
   'runtime_missing',
   'runtime_failed',
   'subids_missing',
@@ -26,6 +27,19 @@ export const CREATE_ERRORS: ErrorCode[] = [
   'disk_full',
   'guest_unreachable',
   'cancelled',
+]
+
+/** What making any workspace can say, also one that lives for a single command. */
+export const CREATE_ERRORS: ErrorCode[] = [
+  ...SANDBOX_ERRORS,
+  'seed_not_found',
+  'seed_unsupported',
+  'seed_unreadable',
+  'seed_invalid',
+  'seed_overlap',
+  'seed_too_large',
+  'seed_changed',
+  'backend_unavailable',
 ]
 
 export default operation({
@@ -47,6 +61,7 @@ export default operation({
       labels: labels.default({}),
       ...placement,
       ...limits,
+      ...lifetimes,
     })
     .strict(),
   output: workspace,
@@ -59,6 +74,7 @@ export default operation({
       'workspace create host --seed-path . --name fix-login',
       'workspace create host --seed-path ./release.tar.zst',
       'workspace create host --label team=core --id-only',
+      'workspace create host --idle-seconds 3600 --ttl-seconds 604800',
       'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],
   },

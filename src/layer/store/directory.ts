@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { join } from 'node:path'
+import type { DirectoryMedium } from '../../backend/backend.ts'
 import { readSpool } from '../../channel/spool.ts'
 import { PyroError } from '../../contract/errors.ts'
+import type { BuiltEnvironment } from '../../environment/environment.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
 import type { Idmap, StackMount } from '../../hand/protocol.ts'
 import {
@@ -14,6 +16,7 @@ import {
   type StagePaths,
   stagePaths,
 } from '../stack.ts'
+import { pin, pinnedIn } from './pins.ts'
 import {
   type LayerName,
   type LayerStore,
@@ -50,6 +53,23 @@ export function directoryStore({ hand, home, seedLimits = SEED_LIMITS }: Directo
       stage: stagePaths(info.stage, id),
     }
   }
+  /** `whole`: with its /workspace from the start. */
+  function medium(of: Subject, at: Place, built: BuiltEnvironment, whole: boolean): DirectoryMedium {
+    const { who, paths, stage } = at
+    const { lowers, binds, masked } = built
+    const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
+    return {
+      kind: 'directory',
+      folders: [{ path: paths.spool, owner: who.writable }],
+      mounts: whole ? [root, workspaceOf(of, at)] : [root],
+      root: stage.root,
+      workspace: whole ? stage.workspace : null,
+      binds,
+      masked,
+      spool: paths.spool,
+      ids: who.inside,
+    }
+  }
   const lowers = ({ seeded }: Subject, { baseline }: LayerPaths) => (seeded ? [baseline] : [])
 
   const workspaceOf = (of: Subject, { who, paths, stage }: Place): StackMount => ({
@@ -70,20 +90,18 @@ export function directoryStore({ hand, home, seedLimits = SEED_LIMITS }: Directo
     /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
     async stack(of, environment, _limits, options) {
       const at = await place(of)
-      const { who, paths, stage } = at
-      const { lowers, binds, masked } = await environment.build(who.sealed, options)
-      const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
-      return {
-        kind: 'directory',
-        folders: [{ path: paths.spool, owner: who.writable }],
-        mounts: of.seeded ? [root] : [root, workspaceOf(of, at)],
-        root: stage.root,
-        workspace: of.seeded ? null : stage.workspace,
-        binds,
-        masked,
-        spool: paths.spool,
-        ids: who.inside,
-      }
+      const built = await environment.build(at.who.sealed, options)
+      pin(at.paths.dir, built.lowers)
+      return medium(of, at, built, !of.seeded)
+    },
+
+    async restack(of, environment, options) {
+      const at = await place(of)
+      const pinned = pinnedIn(at.paths.dir)
+      const built = await environment.build(at.who.sealed, options)
+      // Left by the sandbox before, or by somebody who read the files.
+      await hand.call('unmount', { path: at.stage.dir })
+      return medium(of, at, { ...built, lowers: pinned ?? built.lowers }, true)
     },
 
     async seed(of, source, options) {

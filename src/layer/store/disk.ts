@@ -6,6 +6,7 @@ import { createReadStream, existsSync, readlinkSync, rmSync, symlinkSync } from 
 import { join } from 'node:path'
 import type { DiskMedium, MachineDisk } from '../../backend/backend.ts'
 import { PyroError } from '../../contract/errors.ts'
+import type { Environment } from '../../environment/environment.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
 import { saveBytes } from '../bytes.ts'
 import { receiveTree } from '../pour.ts'
@@ -106,8 +107,7 @@ export function diskStore({
     async stack(of, environment, { disk_mib }, options) {
       const at = await place(of)
       const owner = at.who.writable
-      if (environment.image === undefined)
-        throw new PyroError('not_supported', `The environment ${environment.name} has no image for machines.`)
+      if (environment.image === undefined) throw noImage(environment)
       const [env] = await together([
         environment.image(at.who.sealed, options),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
@@ -115,6 +115,17 @@ export function diskStore({
       ])
       symlinkSync(env, at.env)
       return medium(of, at, env, false)
+    },
+
+    async restack(of, environment, options) {
+      const at = await place(of)
+      const env = readlinkSync(at.env)
+      if (existsSync(env)) return medium(of, at, env, false)
+      const again = await environment.image?.(at.who.sealed, options)
+      if (again === undefined) throw noImage(environment)
+      rmSync(at.env)
+      symlinkSync(again, at.env)
+      return medium(of, at, again, false)
     },
 
     async seed(of, source, options) {
@@ -195,6 +206,9 @@ export function diskStore({
     },
   }
 }
+
+const noImage = ({ name }: Environment) =>
+  new PyroError('not_supported', `The environment ${name} has no image for machines.`)
 
 /** All at once; a failure is told when none of them is at work any more, so that undoing races with nothing. */
 async function together<T extends readonly unknown[]>(

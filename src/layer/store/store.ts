@@ -6,6 +6,7 @@
  *
  *   creating   stack, backend.start   beside   seed, seal   and then attach
  *   later      open, then scan, read, usage
+ *   again      restack, backend.start, and attach where that has left something to do
  *   a move     pack from one, unpack into another before its sandbox starts
  *   at the end drop
  */
@@ -102,6 +103,11 @@ export interface LayerStore {
     limits: { disk_mib: number | null },
     options: BuildOptions,
   ) => Promise<SandboxSpec['medium']>
+  /**
+   * The layers of a workspace whose sandbox has ended, for another one to start from: what was written is in them. The
+   * environment is the one it was made from, as long as that is there.
+   */
+  restack: (of: Subject, environment: Environment, options: BuildOptions) => Promise<SandboxSpec['medium']>
   /** Copies a directory or an archive of this machine: the baseline to be. On failure nothing of it is left. */
   seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>
   /** Makes a /workspace of the baseline, where there is one, and a writable layer. */

@@ -15,7 +15,7 @@ export function render(operation: OperationDescription, output: Row): void {
 
 const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
   env_list: ({ environments }) => table(environments as Row[], ['name', 'state', 'backends', 'description']),
-  workspace_list: ({ workspaces }) =>
+  workspace_list({ workspaces, expired }) {
     table(workspaces as Row[], [
       'workspace_id',
       'name',
@@ -25,8 +25,15 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
       'isolation',
       'labels',
       'created_at',
+      'expires_at',
       'running_job_count',
-    ]),
+    ])
+    for (const { never_exported, ...row } of (expired ?? []) as (Row & { never_exported: Left | null })[]) {
+      const { count = '?', entries = [], truncated = false } = never_exported ?? {}
+      print(fields('[workspace-expired]', { ...row, never_exported: `${count}${truncated ? '+' : ''}` }))
+      for (const entry of entries) print(fields('[workspace-expired] never_exported:', entry))
+    }
+  },
   workspace_job_list: ({ jobs }) =>
     table(jobs as Row[], ['job_id', 'state', 'exit_code', 'signal', 'started_at', 'duration_ms', 'command']),
   workspace_job_read(output, tag) {
@@ -68,6 +75,12 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
       print(`${tag} ${name}: ${detail} (${duration_ms} ms)`)
     print(fields(tag, rest))
   },
+}
+
+interface Left {
+  count: number
+  entries: Row[]
+  truncated: boolean
 }
 
 interface Chunk {

@@ -22,6 +22,8 @@ export const METHODS = {
   killJob: 'workspace_job_kill',
   logsWorkspace: 'workspace_logs',
   exportWorkspace: 'workspace_export',
+  stopWorkspace: 'workspace_stop',
+  startWorkspace: 'workspace_start',
   deleteWorkspace: 'workspace_delete',
   doctor: 'doctor',
   demo: 'demo',
