@@ -34,7 +34,7 @@ import { seedLimitsOf } from './limits.ts'
 import { takeLock } from './lock.ts'
 import { type Paths, resolvePaths } from './paths.ts'
 import { privateFolder } from './private.ts'
-import { nativeBinary, VERSION } from './package.ts'
+import { programs, VERSION } from './package.ts'
 
 async function main(): Promise<void> {
   const paths = resolvePaths()
@@ -80,10 +80,10 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   const { home, cache, runtimeDir, socket } = paths
   const store = openStore(home)
   const workspaces = workspaceTable(store)
-  const binary = nativeBinary()
+  const { native, guest } = programs()
   const record = journal(store, parseFaults(process.env['PYRO_FAULT']))
   const hand = handService({
-    binary,
+    binary: native,
     home,
     runtimeDir,
     async onHolder(point) {
@@ -92,14 +92,14 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   })
   const seedLimits = seedLimitsOf(process.env)
   const directory = directoryStore({ hand, home, seedLimits })
-  const images = guestImages({ hand: hand.call, cache, binary })
+  const images = guestImages({ hand: hand.call, cache, binary: guest })
   const lending = lender(() => engine)
   const disk = diskStore({ hand, home, runtimeDir, seedLimits, withGuest: lending.withGuest })
   const machines = { hand, guestImages: images, runtimeDir, cache }
   const backends = pairs([
     [firecrackerBackend(machines), disk],
     [qemuBackend({ ...machines, accel: accelOf(process.env['PYRO_QEMU_ACCEL']) }), disk],
-    [ociBackend({ hand, binary, home, cache, runtimeDir }), directory],
+    [ociBackend({ hand, binary: guest, home, cache, runtimeDir }), directory],
   ])
   const engine: Engine = {
     home,
