@@ -34,6 +34,9 @@ export interface Lender {
 
 export interface Engine {
   home: string
+  cache: string
+  /** The native binary. */
+  native: string
   socket: string
   version: string
   startedAt: number

@@ -103,6 +103,8 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   ])
   const engine: Engine = {
     home,
+    cache,
+    native: binary,
     socket,
     version: VERSION,
     startedAt: Date.now(),

@@ -49,9 +49,9 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
     }
   },
   doctor({ ok, checks }, tag) {
-    for (const { name, status, message, hint } of checks as Row[]) {
-      print(`${tag} ${String(status).padEnd(7)} ${name}: ${message}`)
-      if (hint !== null) print(`${tag}         ${hint}`)
+    for (const { name, status, why, command } of checks as Row[]) {
+      print(`${tag} ${String(status).padEnd(7)} ${name}: ${why}`)
+      if (command !== null) print(`${tag}         $ ${command}`)
     }
     print(`${tag} ok=${ok}`)
   },
