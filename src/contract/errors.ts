@@ -69,6 +69,23 @@ export const ERRORS = {
   cwd_not_found: { ...refused, meaning: 'The working directory does not exist inside the workspace.' },
   user_not_found: { ...refused, meaning: 'The workspace has no such user.' },
   not_supported: { ...refused, meaning: 'This backend or environment does not offer that.' },
+  unauthorized: { ...refused, http: 401, meaning: 'The bearer token is missing or wrong.' },
+  forbidden: {
+    ...refused,
+    http: 403,
+    meaning: 'The Host or the Origin of the request is not one that this engine answers over HTTP.',
+  },
+  local_only: {
+    ...refused,
+    http: 403,
+    meaning: "The operation is answered on the engine's own machine only, over its unix socket.",
+  },
+  address_unavailable: { ...conflict, meaning: 'The address cannot be listened on.' },
+  too_many_connections: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The engine has as many connections over HTTP as it takes.',
+  },
   home_unsuitable: {
     ...unavailable,
     meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',

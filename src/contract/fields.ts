@@ -106,6 +106,19 @@ export const placement = {
     .describe('Refuse anything weaker or other than this: a machine with its own kernel, or a container.'),
 }
 
+/** The engine's API on a TCP address, beside its unix socket. */
+export const listener = z.object({
+  listening: z.boolean(),
+  url: z.string().nullable().describe('What PYRO_URL is set to; null: HTTP is off.'),
+  mcp_url: z.string().nullable().describe('Where MCP is spoken (streamable HTTP), with the same token.'),
+  allowed_hosts: z
+    .array(z.string())
+    .describe('Names that a Host header may hold, beside those of loopback and the address itself.'),
+  allowed_origins: z.array(z.string()).describe('Origins of web pages that may ask.'),
+  error: z.string().nullable().describe('Why nothing listens although it should.'),
+})
+export type Listener = z.infer<typeof listener>
+
 export const waitMs = z.int().min(0).max(45_000)
 export const timeoutSeconds = z
   .number()

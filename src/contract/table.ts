@@ -1,5 +1,7 @@
+import daemon_listen from './operations/daemon_listen.ts'
 import daemon_status from './operations/daemon_status.ts'
 import daemon_stop from './operations/daemon_stop.ts'
+import daemon_token from './operations/daemon_token.ts'
 import demo from './operations/demo.ts'
 import doctor from './operations/doctor.ts'
 import env_inspect from './operations/env_inspect.ts'
@@ -42,6 +44,8 @@ export const OPERATIONS = {
   demo,
   daemon_status,
   daemon_stop,
+  daemon_listen,
+  daemon_token,
 } as const
 
 export type Operations = typeof OPERATIONS

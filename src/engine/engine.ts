@@ -10,6 +10,7 @@ import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { ExportTable } from '../store/exports.ts'
 import type { JobTable } from '../store/jobs.ts'
 import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
+import type { Listening } from './listen.ts'
 import type { Journal } from './journal.ts'
 import type { Queues } from './queue.ts'
 
@@ -51,6 +52,7 @@ export interface Engine {
   lender: Lender
   environments: Catalogue
   guestImages: GuestImages
+  listening: Listening
   log: (event: string, fields?: Record<string, unknown>) => void
   /** Ends the engine after the answer under way; workspaces go on. */
   requestStop: (options: { holder: boolean }) => void

@@ -23,6 +23,9 @@ export const FAULT_POINTS = [
   'delete.outcome',
   'adopt.outcome',
   'end.outcome',
+  'listen.outcome',
+  'listen.off',
+  'token.outcome',
 ] as const
 
 export type FaultPoint = (typeof FAULT_POINTS)[number]

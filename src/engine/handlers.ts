@@ -85,9 +85,12 @@ export function handlers(engine: Engine): Handlers {
         workspaces: all.length,
         running_workspaces: all.filter(({ state }) => state === 'running').length,
         memory_bytes: process.memoryUsage.rss(),
+        http: engine.listening.status(),
       }
     },
     daemon_stop: (input) => stopDaemon(input),
+    daemon_listen: (input) => engine.listening.listen(input),
+    daemon_token: (input) => engine.listening.token(input),
   }
 
   async function stopDaemon({ delete_workspaces }: CheckedInputOf<'daemon_stop'>) {

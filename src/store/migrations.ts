@@ -38,6 +38,7 @@ const STEPS = [
      finished_at INTEGER
    ) STRICT;`,
   `ALTER TABLE workspaces ADD COLUMN backend TEXT NOT NULL DEFAULT 'oci';`,
+  `CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;`,
 ]
 
 export const SCHEMA_VERSION = STEPS.length

@@ -27,11 +27,14 @@ import { handService } from '../hand/index.ts'
 import type { LayerStore } from '../layer/store/store.ts'
 import { diskStore } from '../layer/store/disk.ts'
 import { directoryStore } from '../layer/store/directory.ts'
-import { serve } from '../surface/http/serve.ts'
+import { type HttpServer, serve } from '../surface/http/serve.ts'
+import { listening, type OpenListener } from '../engine/listen.ts'
+import { settingTable } from '../store/settings.ts'
 import { idleWatch } from './idle.ts'
 import { logFile } from './log.ts'
 import { seedLimitsOf } from './limits.ts'
 import { takeLock } from './lock.ts'
+import { networkOf } from './network.ts'
 import { type Paths, resolvePaths } from './paths.ts'
 import { privateFolder } from './private.ts'
 import { programs, VERSION } from './package.ts'
@@ -48,9 +51,16 @@ async function main(): Promise<void> {
   const log = logFile(paths.log)
   // What goes wrong in work that nobody waits for concerns one workspace; the others need the engine.
   process.on('unhandledRejection', (error) => log('engine.unhandled', { error: String(error) }))
-  const { engine, store } = wire(paths, log, (options) => void stop(options))
+  const network = networkOf(() => server, log)
+  const { engine, store } = wire(paths, log, network.open, (options) => void stop(options))
   for (const work of recover(engine)) void work
-  const server = await serve({ handlers: handlers(engine), socket: paths.socket, version: VERSION, log })
+  const server: HttpServer = await serve({
+    handlers: handlers(engine),
+    socket: paths.socket,
+    version: VERSION,
+    log,
+  })
+  await engine.listening.resume()
   log('engine.started', { pid: process.pid, version: VERSION })
 
   const idle = idleWatch({ engine, inFlight: server.inFlight, leave: () => void stop({ holder: true }) })
@@ -62,7 +72,9 @@ async function main(): Promise<void> {
     if (stopping) return
     stopping = true
     idle.stop()
+    engine.listening.stop()
     await server.close()
+    await network.close()
     await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
     await engine.lender.endAll()
     engine.guests.closeAll()
@@ -76,7 +88,7 @@ async function main(): Promise<void> {
   }
 }
 
-function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop']) {
+function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop: Engine['requestStop']) {
   const { home, cache, runtimeDir, socket } = paths
   const store = openStore(home)
   const workspaces = workspaceTable(store)
@@ -101,10 +113,11 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     [qemuBackend({ ...machines, accel: accelOf(process.env['PYRO_QEMU_ACCEL']) }), disk],
     [ociBackend({ hand, binary: guest, home, cache, runtimeDir }), directory],
   ])
+  const all = queues()
   const engine: Engine = {
     home,
     cache,
-    native: binary,
+    native,
     socket,
     version: VERSION,
     startedAt: Date.now(),
@@ -112,7 +125,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
     record,
-    queues: queues(),
+    queues: all,
     hand,
     backends,
     lender: lending,
@@ -122,6 +135,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
       debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
     ]),
     guestImages: images,
+    listening: listening({ home, settings: settingTable(store), record, queues: all, open, log }),
     log,
     requestStop,
   }

@@ -1,4 +1,4 @@
-/** An engine leaves when nothing runs: no workspace, no call, and nobody came for a while. */
+/** An engine leaves when nothing runs: no workspace, no call, no address it has to answer on, and nobody came for a while. */
 import type { Engine } from '../engine/engine.ts'
 
 const CHECK_MS = 5000
@@ -16,6 +16,7 @@ export function idleWatch({ engine, inFlight, leave }: IdleOptions): { stop: () 
   const timer = setInterval(() => {
     const busy =
       inFlight() > 0 ||
+      engine.listening.wanted() ||
       engine.queues.size() > 0 ||
       engine.workspaces.list().some(({ state }) => state === 'running')
     if (busy) quietSince = performance.now()

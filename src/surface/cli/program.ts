@@ -52,7 +52,8 @@ export function program({ argv: given, operations, perform }: ProgramOptions): {
     })
     .addHelpText(
       'after',
-      '\nExamples:\n  $ pyro demo\n  $ pyro run host -- uname -a\n  $ pyro workspace create host --seed-path . --name fix',
+      '\nExamples:\n  $ pyro demo\n  $ pyro run host -- uname -a\n  $ pyro workspace create host --seed-path . --name fix\n\n' +
+        'PYRO_HOME names the state directory; PYRO_URL and PYRO_TOKEN an engine that listens (pyro daemon listen).',
     )
 
   const groups = new Map<string, Command>([['', root]])

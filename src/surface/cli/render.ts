@@ -1,6 +1,6 @@
 /** Results as people read them: lines that begin with a tag and hold key=value, and tables for lists. */
 import type { OperationDescription } from '../../contract/describe.ts'
-import { print, writeNow } from './print.ts'
+import { note, print, writeNow } from './print.ts'
 
 type Row = Record<string, unknown>
 
@@ -54,6 +54,14 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
       if (command !== null) print(`${tag}         $ ${command}`)
     }
     print(`${tag} ok=${ok}`)
+  },
+  // By itself, so that it can be taken into a variable.
+  daemon_token: ({ token }) => print(String(token)),
+  daemon_listen({ warnings, ...rest }, tag) {
+    print(fields(tag, rest))
+    for (const warning of warnings as string[]) note(`warning: ${warning}`)
+    if (rest['listening'] === true)
+      note(`hint: export PYRO_URL=${rest['url']} PYRO_TOKEN="$(pyro daemon token)"`)
   },
   demo({ steps, ...rest }, tag) {
     for (const { name, detail, duration_ms } of steps as Row[])

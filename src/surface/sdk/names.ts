@@ -27,6 +27,8 @@ export const METHODS = {
   demo: 'demo',
   statusDaemon: 'daemon_status',
   stopDaemon: 'daemon_stop',
+  listenDaemon: 'daemon_listen',
+  tokenDaemon: 'daemon_token',
 } as const satisfies Record<MethodName, OperationName>
 
 /** Operations that only read: they are asked again when the engine went away before it answered. */
