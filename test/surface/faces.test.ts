@@ -45,7 +45,7 @@ afterAll(async () => {
 
 /** Times, measurements and names that differ from one asking to the next. */
 const VARIES =
-  /(_at|_ms|^pid|_pid|_bytes|^message|^detail|^sequence|^job_id|_count|^workspaces|^running_workspaces)$/
+  /(_at|_ms|^pid|_pid|_bytes|^message|^why|^detail|^sequence|^job_id|_count|^workspaces|^running_workspaces)$/
 
 function settled(value: unknown, face: string, key = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => settled(item, face, key))
