@@ -167,7 +167,7 @@ func Sweep(ctx context.Context, spec SweepSpec) (*SweepResult, error) {
 		return nil, err
 	}
 	defer lock.Close()
-	left, err := filepath.Glob(filepath.Join(spec.Folder, "*.tmp-*"))
+	left, err := filepath.Glob(filepath.Join(spec.Folder, buildName+".tmp-*"))
 	if err != nil {
 		return nil, fault.From(err, "reading", spec.Folder)
 	}
