@@ -6,7 +6,9 @@ import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
+import type { BuildProgress } from '../environment/environment.ts'
 import { choose } from './choose.ts'
+import { asProgress } from './pull.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { call, introduce } from './greet.ts'
@@ -49,7 +51,7 @@ export async function createWorkspace(
           return seed
         },
         async (signal) => {
-          const progress = (text: string) => context.progress({ kind: 'step', text })
+          const progress = (said: BuildProgress) => context.progress(asProgress(said))
           const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
           const hostname = input.name ?? row.id

@@ -5,24 +5,29 @@ import type { CallContext, OutputOf } from '../contract/table.ts'
 import { createWorkspace } from './create.ts'
 import { deleteWorkspace } from './delete.ts'
 import type { Engine } from './engine.ts'
+import { type EnvironmentCheck, environmentCheck } from './environmentcheck.ts'
 import { exec } from './exec.ts'
 
 type Check = OutputOf<'doctor'>['checks'][number]
 
 export async function doctor(
   engine: Engine,
-  environment: string,
+  name: string,
   context: CallContext,
 ): Promise<OutputOf<'doctor'>> {
   const checks: Check[] = []
-  const check = async (name: string, work: () => Promise<Omit<Check, 'name'>>) => {
-    context.progress({ kind: 'step', text: name })
+  const seen: { environment: EnvironmentCheck['environment'] | null; built: boolean } = {
+    environment: null,
+    built: false,
+  }
+  const check = async (part: string, work: () => Promise<Omit<Check, 'name'>>) => {
+    context.progress({ kind: 'step', text: part })
     try {
-      checks.push({ name, ...(await work()) })
+      checks.push({ name: part, ...(await work()) })
     } catch (thrown) {
       const error = toPyroError(thrown)
       checks.push({
-        name,
+        name: part,
         status: 'failed',
         message: `${error.code}: ${error.message}`,
         hint: error.hint ?? null,
@@ -63,7 +68,13 @@ export async function doctor(
         hint: 'Have a cgroup delegated to this user and name it in PYRO_CGROUP.',
       }
     })
-    await check('workspace', () => tryWorkspace(engine, environment, context))
+    await check(`environment ${name}`, async () => {
+      const { said, ...found } = await environmentCheck(engine, name)
+      Object.assign(seen, found)
+      return said
+    })
+    // Where nothing is built, trying would mean building.
+    if (seen.built) await check('workspace', () => tryWorkspace(engine, name, context))
   }
   for (const backend of engine.backends.all)
     await check(`backend ${backend.name}`, async () => {
@@ -72,7 +83,7 @@ export async function doctor(
       const message = usable ? `usable by name only, emulated: ${reason}` : `not usable: ${reason}`
       return { status: 'warning' as const, message, hint }
     })
-  return { ok: checks.every(({ status }) => status !== 'failed'), checks }
+  return { ok: checks.every(({ status }) => status !== 'failed'), environment: seen.environment, checks }
 }
 
 /** A workspace from its creation to its end, with one command in it. */

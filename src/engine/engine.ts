@@ -34,6 +34,8 @@ export interface Lender {
 
 export interface Engine {
   home: string
+  /** What can be built again. */
+  cache: string
   socket: string
   version: string
   startedAt: number

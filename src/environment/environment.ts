@@ -75,7 +75,9 @@ export interface BuildRecord {
 
 /** Environments that are built, and can be built anew. */
 export interface Builds {
-  /** The build that new workspaces are made of; null where there is none. */
+  /** Name of the build that new workspaces are made of, readable or not; null where there is none. */
+  standing: (owner: Owner) => string | null
+  /** What it says of itself; null where there is none, or it cannot be read. */
   current: (owner: Owner) => BuildRecord | null
   /** Looks at every entry of it; with `full` reads all content too. What is wrong, or null. */
   check: (owner: Owner, options: { full: boolean }) => Promise<string | null>
@@ -85,15 +87,13 @@ export interface Builds {
   cost: () => Promise<BuildCost | null>
   /** Makes a new build the current one, unless another than `replace` is that already. */
   renew: (owner: Owner, replace: string, options?: BuildOptions) => Promise<BuiltEnvironment>
-  /** Folder of the cache that holds the builds of this definition. */
-  folder: (owner: Owner) => string
 }
 
 export interface Environment {
   name: string
   /** Names of the backends it can be run by. */
   backends: readonly string[]
-  /** Cheap: asks neither apt nor the hand. */
+  /** Cheap: asks neither apt nor the hand, and knows what `builds` found when it was last asked. */
   describe: (owner: Owner) => EnvironmentDescription
   /** Builds what is missing, once; two at a time make one. @throws environment_damaged, and what building can say */
   build: (owner: Owner, options?: BuildOptions) => Promise<BuiltEnvironment>

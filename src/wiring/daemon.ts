@@ -13,7 +13,8 @@ import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import { PyroError, toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
-import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
+import { debianEnvironment } from '../environment/debian.ts'
+import { DEBIANS } from '../environment/definitions.ts'
 import { guestImages } from '../environment/guest.ts'
 import { hostEnvironment } from '../environment/host.ts'
 import type { Backends, Engine } from '../engine/engine.ts'
@@ -101,6 +102,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   ])
   const engine: Engine = {
     home,
+    cache,
     socket,
     version: VERSION,
     startedAt: Date.now(),
@@ -115,7 +117,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),
-      debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
+      ...DEBIANS.map((definition) => debianEnvironment(definition, { hand: hand.call, cache })),
     ]),
     guestImages: images,
     log,

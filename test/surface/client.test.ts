@@ -38,7 +38,25 @@ const failure = (work: Promise<unknown>): Promise<PyroError> =>
   )
 
 const NOTHING = { read_only: [], copied: [], made: [], masked: [], cache_path: null }
-const WHOLE = { description: 'x', backends: ['oci'], state: 'ready' as const, reason: null, ...NOTHING }
+const UNBUILT = {
+  made_at: null,
+  checksum: null,
+  entries: null,
+  bytes: null,
+  image: null,
+  snapshot: [],
+  packages: [],
+  used_by: [],
+  verified: false,
+}
+const WHOLE = {
+  ...UNBUILT,
+  description: 'x',
+  backends: ['oci'],
+  state: 'warm' as const,
+  reason: null,
+  ...NOTHING,
+}
 
 test('an answer comes in camelCase, an error with its code, hint and whether to retry', async () => {
   await using on = await connected()

@@ -6,6 +6,7 @@ import { operation } from '../operation.ts'
 /** What making any workspace can say, also one that lives for a single command. */
 export const CREATE_ERRORS: ErrorCode[] = [
   'environment_not_found',
+  'environment_damaged',
   'seed_not_found',
   'seed_not_directory',
   'seed_overlap',

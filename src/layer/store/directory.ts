@@ -63,7 +63,8 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
     async stack(of, environment, _limits, options) {
       const at = await place(of)
       const { who, paths, stage } = at
-      const { lowers, binds, masked } = await environment.build(who.sealed, options)
+      const user = { id: of.id, dir: paths.dir }
+      const { lowers, binds, masked } = await environment.build(who.sealed, { ...options, user })
       const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
       return {
         kind: 'directory',

@@ -95,7 +95,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       if (environment.image === undefined)
         throw new PyroError('not_supported', `The environment ${environment.name} has no image for machines.`)
       const [env] = await together([
-        environment.image(at.who.sealed, options),
+        environment.image(at.who.sealed, { ...options, user: { id: of.id, dir: at.dir } }),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
         of.seeded && placeholder(of, at),
       ])
