@@ -87,8 +87,10 @@ func makeDebian(ctx context.Context, spec DebianSpec, temp string, progress func
 		Env:   append([]string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(spec.Epoch, 10), "DEBIAN_FRONTEND=noninteractive"}, spec.Env...),
 		Trees: map[string]string{"work": temp},
 		Line: func(line string) {
-			if text, said := strings.CutPrefix(line, "I: "); said && !strings.HasPrefix(text, "running --") {
-				progress(map[string]string{"text": text})
+			// Its steps end so; the rest is about its own settings.
+			text, said := strings.CutPrefix(line, "I: ")
+			if step, ends := strings.CutSuffix(text, "..."); said && ends && !strings.HasPrefix(text, "finding ") {
+				progress(map[string]string{"text": step})
 			}
 		},
 	})
