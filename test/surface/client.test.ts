@@ -103,7 +103,7 @@ test('progress comes while the call is under way', async () => {
   await until(() => seen.length === 1)
   on.at.pending[0]!.context.progress({ kind: 'output', stream: 'stdout', text: 'grüße\n'.repeat(100_000) })
   on.at.pending[0]!.finish()
-  expect(await answering).toEqual({ ok: true, checks: [] })
+  expect(await answering).toEqual({ ok: true, environment: null, checks: [] })
   expect(seen).toHaveLength(2)
   expect(seen[0]).toEqual({ kind: 'step', text: 'looking' })
 })
