@@ -45,16 +45,39 @@ func plain(name string) bool {
 	return name != ""
 }
 
+// replaced is a build that shall not stay the current one. Equal content has an equal name, so the time it was made at
+// tells it from its successor; 0 where it does not say.
+type replaced struct {
+	id     string
+	madeAt int64
+}
+
+// standing is the current build, if it is not the one to replace.
+func standing(folder string, replace replaced) string {
+	id := current(folder)
+	if id == "" || id != replace.id {
+		return id
+	}
+	var madeAt int64
+	if manifest, err := readManifest(filepath.Join(folder, id, manifestName)); err == nil {
+		madeAt = manifest.MadeAt
+	}
+	if madeAt == replace.madeAt {
+		return ""
+	}
+	return id
+}
+
 // ensure has make build, unless there is a current build that is not the one to replace. make gets a temporary path and
 // gives the name of what it made. Who comes while another is at work waits for that and takes what it made.
-func ensure(ctx context.Context, folder string, replace string, ids *stack.Idmap, make func(temp string) (string, error)) (id string, made bool, err error) {
+func ensure(ctx context.Context, folder string, replace replaced, ids *stack.Idmap, make func(temp string) (string, error)) (id string, made bool, err error) {
 	if err := fault.Clean(folder); err != nil {
 		return "", false, err
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", false, fault.From(err, "making", folder)
 	}
-	if id := current(folder); id != "" && id != replace {
+	if id := standing(folder, replace); id != "" {
 		return id, false, nil
 	}
 	lock, err := once.Lock(ctx, filepath.Join(folder, buildName), unix.LOCK_EX)
@@ -62,7 +85,7 @@ func ensure(ctx context.Context, folder string, replace string, ids *stack.Idmap
 		return "", false, err
 	}
 	defer lock.Close()
-	if id := current(folder); id != "" && id != replace {
+	if id := standing(folder, replace); id != "" {
 		return id, false, nil
 	}
 	temp, err := once.Temp(filepath.Join(folder, buildName))

@@ -39,7 +39,11 @@ func builder(t *testing.T, content string, at int64) func(temp string) (string, 
 
 func newBuild(t *testing.T, folder string, replace string, content string, at int64) string {
 	t.Helper()
-	id, _, err := ensure(context.Background(), folder, replace, nil, builder(t, content, at))
+	meant := replaced{id: replace}
+	if manifest, err := readManifest(filepath.Join(folder, replace, manifestName)); err == nil {
+		meant.madeAt = manifest.MadeAt
+	}
+	id, _, err := ensure(context.Background(), folder, meant, nil, builder(t, content, at))
 	must(t, err)
 	return filepath.Join(folder, id)
 }
@@ -63,7 +67,7 @@ func TestManyAtOnceMakeOneBuild(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
-			_, mine, err := ensure(context.Background(), folder, "", nil, func(temp string) (string, error) {
+			_, mine, err := ensure(context.Background(), folder, replaced{}, nil, func(temp string) (string, error) {
 				ran.Add(1)
 				return builder(t, "one", 1)(temp)
 			})
@@ -84,10 +88,33 @@ func TestManyAtOnceMakeOneBuild(t *testing.T) {
 	}
 }
 
+func TestManyAtOnceMakeOneGoodAgain(t *testing.T) {
+	folder := t.TempDir()
+	build := newBuild(t, folder, "", "one", 1)
+	must(t, os.Remove(filepath.Join(build, "root/etc/file")))
+	var ran atomic.Int32
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			_, _, err := ensure(context.Background(), folder, replaced{filepath.Base(build), 1}, nil, func(temp string) (string, error) {
+				ran.Add(1)
+				return builder(t, "one", 2)(temp)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if ran.Load() != 1 {
+		t.Errorf("%d were made", ran.Load())
+	}
+}
+
 func TestABuildThatFailsLeavesNothingAndTheOldOneStays(t *testing.T) {
 	folder := t.TempDir()
 	old := newBuild(t, folder, "", "old", 1)
-	_, _, err := ensure(context.Background(), folder, filepath.Base(old), nil, func(temp string) (string, error) {
+	_, _, err := ensure(context.Background(), folder, replaced{filepath.Base(old), 1}, nil, func(temp string) (string, error) {
 		must(t, os.MkdirAll(filepath.Join(temp, "root"), 0o755))
 		return "", errors.New("no")
 	})
@@ -254,7 +281,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	must(t, os.MkdirAll(left, 0o755))
 	must(t, os.WriteFile(filepath.Join(left, "file"), make([]byte, 100_000), 0o644))
 	// While somebody builds, what is there is theirs.
-	_, _, err := ensure(ctx, folder, "", nil, func(temp string) (string, error) {
+	_, _, err := ensure(ctx, folder, replaced{}, nil, func(temp string) (string, error) {
 		must(t, os.MkdirAll(filepath.Join(folder, "build.tmp-aaaaaaaaaaaaaaaa"), 0o755))
 		found, err := Sweep(ctx, SweepSpec{Folder: folder})
 		must(t, err)

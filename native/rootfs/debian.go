@@ -24,6 +24,8 @@ type DebianSpec struct {
 	Folder      string `json:"folder"`
 	// Replace is the name of a build that shall not stay the current one; empty: any will do.
 	Replace string `json:"replace"`
+	// ReplaceMadeAt is when that one was made, by its manifest; 0 where that cannot be read.
+	ReplaceMadeAt int64 `json:"replace_made_at"`
 	// IDs are 0 and up inside, as ids of the holder. Null: those of the machine.
 	IDs     *stack.Idmap `json:"ids"`
 	Suite   string       `json:"suite"`
@@ -58,7 +60,7 @@ const idDigits = 16
 // Debian installs with mmdebstrap from the archives that the sources name, whose signatures apt checks. Nothing of it
 // runs as a user of this machine where ids are given. Codes: tool_missing, build_failed, disk_full, cancelled.
 func Debian(ctx context.Context, spec DebianSpec, progress func(any)) (*DebianResult, error) {
-	id, made, err := ensure(ctx, spec.Folder, spec.Replace, spec.IDs, func(temp string) (string, error) {
+	id, made, err := ensure(ctx, spec.Folder, replaced{spec.Replace, spec.ReplaceMadeAt}, spec.IDs, func(temp string) (string, error) {
 		made, err := makeDebian(ctx, spec, temp, progress)
 		if err != nil {
 			return "", err

@@ -55,6 +55,7 @@ export function debianEnvironment(definition: DebianDefinition, { hand, cache }:
 
   function make(owner: Owner, replace: string, options: BuildOptions): Promise<string> {
     const folder = folderOf(owner)
+    const replace_made_at = replace === '' ? 0 : (readRecord(folder, replace)?.made_at ?? 0)
     return making(`${folder} ${replace}`, options, async (each) => {
       each.progress({ text: `${name}: asking what the archives offer` })
       const spec = await buildSpec(hand, definition, owner)
@@ -65,7 +66,11 @@ export function debianEnvironment(definition: DebianDefinition, { hand, cache }:
         const total = said.unit === undefined ? undefined : totals[said.unit]
         told.onProgress(total === undefined ? said : { ...said, total: Math.max(total, said.done ?? 0) })
       }
-      const { id } = await hand('debian_root', { ...spec, folder, replace }, { ...told, onProgress })
+      const { id } = await hand(
+        'debian_root',
+        { ...spec, folder, replace, replace_made_at },
+        { ...told, onProgress },
+      )
       damages.delete(join(folder, id))
       return join(folder, id)
     })

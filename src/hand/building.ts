@@ -12,6 +12,8 @@ export interface BuildOperations {
       folder: string
       /** Name of a build that shall not stay the current one; '' for none. */
       replace: string
+      /** When that was made, in milliseconds since the epoch; 0 where it does not say. */
+      replace_made_at: number
       /** 0 and up inside, as ids of the holder's namespace; null: those of this machine. */
       ids: Idmap | null
       suite: string

@@ -1,5 +1,6 @@
 // What the list of an environment promises really runs in it, in a container and in a machine, as root and as a user.
 import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newFolder, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
 import { mountsBelow, processesNaming } from '../support/leaks.ts'
@@ -132,4 +133,23 @@ describe.each(cases)('$environment on $backend as $who', (one) => {
     expect(doctor.environment).toMatchObject({ name: environment, pull: null })
     expect(doctor.checks.find(({ name }) => name === 'workspace')?.status).toBe('ok')
   }, 120_000)
+
+  // The cache of root is kept for the next run.
+  test.skipIf(who === 'root' || !isRoot)(
+    'prune takes it away when nobody needs it, though its files are of other ids',
+    async () => {
+      const { cache_path } = await engine.call('env_inspect', { environment })
+      const refused = await engine.call('env_prune', { environment }).catch((error) => error)
+      expect(refused.body).toMatchObject({ code: 'environment_in_use', retryable: false })
+      expect(refused.body.message).toContain(workspace_id)
+      await engine.call('workspace_delete', { workspace_id })
+      const { removed, freed_bytes } = await engine.call('env_prune', { environment })
+      expect(removed).toMatchObject([{ what: 'environment', environment, path: dirname(cache_path!) }])
+      expect(freed_bytes).toBeGreaterThan(200e6)
+      expect(existsSync(cache_path!)).toBe(false)
+      const { environments } = await engine.call('env_list', {})
+      expect(environments.find(({ name }) => name === environment)?.state).toBe('cold')
+    },
+    60_000,
+  )
 })
