@@ -49,6 +49,10 @@ func Use(ctx context.Context, spec UseSpec) (*UseResult, error) {
 	if spec.Name == "" || strings.ContainsAny(spec.Name, "/\x00") || spec.Name[0] == '.' {
 		return nil, fault.New("bad_args", "", "%q is no name of a user", spec.Name)
 	}
+	// Somebody may have emptied the whole cache, and then there is no place for a lock either.
+	if _, err := os.Lstat(spec.Build); os.IsNotExist(err) {
+		return &UseResult{}, nil
+	}
 	lock, err := lockUses(ctx, filepath.Dir(spec.Build), unix.LOCK_SH)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newFolder, Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
+import { newFolder, Refused, removeFolder, ROOT, startEngine, type TestEngine } from '../support/engine.ts'
 import { processesNaming } from '../support/leaks.ts'
 import { addUser, isRoot, removeUser, type User } from '../support/users.ts'
 
@@ -168,6 +168,20 @@ describe.skipIf(missing.length > 0)('a build that ends early', () => {
     await until(() => temps().length === 0)
     const { environments } = await engine.call('env_list', {})
     expect(environments.find(({ name }) => name === NAME)?.state).toBe('cold')
+  }, 120_000)
+
+  test('leaves nothing when Ctrl-C ends the command, which says so', async () => {
+    const child = spawn(join(ROOT, 'bin/pyro'), ['env', 'pull', NAME], { env: engine.env, stdio: 'pipe' })
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    let said = ''
+    child.stderr.on('data', (text) => {
+      said += text
+    })
+    await until(() => temps().some((path) => existsSync(join(path, 'root/etc'))))
+    child.kill('SIGINT')
+    expect(await ended).toBe(130)
+    expect(said).toBe('error: The call was cancelled.\n')
+    await until(() => temps().length === 0)
   }, 120_000)
 
   test('is not taken for whole when its engine was killed, and is cleaned by the next', async () => {
