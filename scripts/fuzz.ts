@@ -1,4 +1,4 @@
-// Runs the fuzzers alone and measures how many lines of the parsers of guest bytes they reach.   fuzz.ts [--short]
+// Runs the fuzzers alone and measures how many lines of the parsers of guest bytes, and of archives, they reach.   fuzz.ts [--short]
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,6 +27,12 @@ const PARSERS = [
   'src/layer/pour.ts',
 ]
 const GO_PARSERS = [
+  'native/layer/archive/entries.go',
+  'native/layer/archive/kind.go',
+  'native/layer/archive/open.go',
+  'native/layer/archive/stays.go',
+  'native/layer/archive/tree.go',
+  'native/layer/archive/unpack.go',
   'native/layer/export/stream.go',
   'native/layer/layertar/content.go',
   'native/layer/layertar/cursor.go',
@@ -34,8 +40,13 @@ const GO_PARSERS = [
   'native/layer/layertar/ids.go',
   'native/layer/layertar/marks.go',
   'native/layer/layertar/unpack.go',
+  'native/layer/tarstream/content.go',
+  'native/layer/tarstream/name.go',
+  'native/layer/tarstream/stream.go',
 ]
 const GO_FUZZERS: [folder: string, name: string][] = [
+  ['./layer/archive', 'FuzzArchive'],
+  ['./layer/archive', 'FuzzArchiveEntries'],
   ['./layer/export', 'FuzzReceive'],
   ['./layer/layertar', 'FuzzUnpack'],
   ['./layer/layertar', 'FuzzEntries'],
@@ -96,7 +107,7 @@ function typescript(): Reached[] {
 function go(): Reached[] {
   const profile = join(folder, 'go.out')
   const packages = [...new Set(GO_FUZZERS.map(([path]) => path))]
-  const cover = [`-coverprofile=${profile}`, `-coverpkg=${packages.join()}`]
+  const cover = [`-coverprofile=${profile}`, `-coverpkg=${[...packages, './layer/tarstream'].join()}`]
   run('go', ['-C', 'native', 'test', '-run', 'Fuzz', ...cover, ...packages])
   if (long)
     for (const [path, name] of GO_FUZZERS)

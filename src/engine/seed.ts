@@ -1,7 +1,9 @@
 /** What a workspace begins with. */
-import type { CallContext, CheckedInputOf } from '../contract/table.ts'
+import type { CallContext, CheckedInputOf, Progress } from '../contract/table.ts'
+import type { HandProgress } from '../hand/protocol.ts'
 import type { LayerStore, Subject } from '../layer/store/store.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
+import type { Engine } from './engine.ts'
 
 /** What a workspace without a seed says of it. */
 export const emptySeed = (): WorkspaceRow['seed'] => ({
@@ -14,6 +16,14 @@ export const emptySeed = (): WorkspaceRow['seed'] => ({
   skipped: [],
 })
 
+/** Refuses what can be no seed, before anything is made. */
+export async function checkSeed(
+  { hand, home }: Pick<Engine, 'hand' | 'home'>,
+  { seed_path: source }: Pick<CheckedInputOf<'workspace_create'>, 'seed_path'>,
+): Promise<void> {
+  if (source !== undefined) await hand.call('seed_look', { source, apart: [home] })
+}
+
 /** Copies what the workspace is to begin with into its baseline. Costs the size of the seed. */
 export async function laySeed(
   layers: LayerStore,
@@ -24,7 +34,7 @@ export async function laySeed(
   if (source === undefined) return emptySeed()
   const seeded = await layers.seed(of, source, {
     signal,
-    onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }),
+    onProgress: (said) => progress(sayProgress(said)),
   })
   return {
     origin_kind: seeded.kind,
@@ -35,4 +45,13 @@ export async function laySeed(
     skipped_count: seeded.skipped_count,
     skipped: seeded.skipped,
   }
+}
+
+const MIB = 1024 ** 2
+
+/** An archive's end is known by its file; how many files a directory holds, only when they are copied. */
+function sayProgress({ files = 0, read, total }: HandProgress): Progress {
+  if (read === undefined || total === undefined) return { kind: 'count', text: 'copying files', done: files }
+  const mib = (bytes: number) => Math.ceil(bytes / MIB)
+  return { kind: 'count', text: `unpacking (${files} files), MiB read:`, done: mib(read), total: mib(total) }
 }

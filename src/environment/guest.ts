@@ -34,7 +34,7 @@ const LISTS = [
   { file: 'order.late', modules: ['virtio_rng'] },
 ]
 /** Changes when the same package or the same binary is laid out differently. */
-const LAYOUT = 2
+const LAYOUT = 3
 
 export interface GuestImages {
   /** Cheap: asks neither apt nor the hand. */
@@ -73,7 +73,7 @@ type Pinned = z.infer<typeof pinned>
 export interface GuestOptions {
   hand: Hand
   cache: string
-  /** The native binary, which becomes the guest's init. */
+  /** The guest's program, which becomes init. */
   binary: string
 }
 

@@ -22,8 +22,9 @@ export function recordedBuild(dir: string): string | null {
 }
 
 /**
- * Keeps the build that the workspace was made of, or else the one that `choose` gives.
- * @throws environment_damaged where the workspace's build is gone, and what `choose` throws
+ * Keeps the build that the workspace was made of, or else the one that `choose` gives. Only where somebody emptied the cache
+ * by hand is the first one gone: then it is built again, and is the same if the archives still have the same packages.
+ * @throws what `choose` throws
  */
 export async function keepBuild<B extends { dir: string }>(
   hand: Hand,
@@ -33,17 +34,18 @@ export async function keepBuild<B extends { dir: string }>(
 ): Promise<B> {
   if (user === undefined) return choose()
   const recorded = recordedBuild(user.dir)
+  let build = recorded === null ? await choose() : at(recorded)
   for (let tries = 0; tries < TRIES; tries++) {
-    const build = recorded === null ? await choose() : at(recorded)
     const { there } = await hand('build_use', { build: build.dir, name: nameOf(user), dir: user.dir })
-    if (there && recorded === null) record(user.dir, build.dir)
+    if (there && build.dir !== recorded) record(user.dir, build.dir)
     if (there) return build
-    if (recorded !== null) break
     // Somebody removed it between the two steps: it is made again.
+    build = await choose()
   }
-  throw new PyroError('environment_damaged', `The environment that ${user.id} was made from is gone.`, {
-    hint: `It was ${recorded}. What is in the workspace can still be exported.`,
-  })
+  throw new PyroError(
+    'environment_damaged',
+    `What ${user.id} is made from is removed as fast as it is built.`,
+  )
 }
 
 function record(dir: string, build: string): void {

@@ -116,10 +116,24 @@ export interface HandOperations extends BuildOperations {
     } & Entries,
     { files: number; bytes: number; skipped: Skipped[] },
   ]
+  /** What lies at a path that is to be a seed, or why it can be none. Bytes are those of an archive's file. */
+  seed_look: [
+    { source: string; apart: string[] },
+    { kind: 'directory' | 'tar' | 'tar.gz' | 'tar.zst'; bytes: number },
+  ]
+  /** The source, of whatever kind, as a new tree; it may neither hold nor lie in what it has to be apart from. */
   seed: [
-    { source: string; dest: string; owner: Owner; all: boolean; max_entries: number; max_bytes: number },
     {
-      kind: 'git' | 'directory'
+      source: string
+      dest: string
+      owner: Owner
+      all: boolean
+      max_entries: number
+      max_bytes: number
+      apart: string[]
+    },
+    {
+      kind: 'git' | 'directory' | 'archive'
       files: number
       dirs: number
       links: number
@@ -161,7 +175,7 @@ export interface HandOperations extends BuildOperations {
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },
   ]
   export: [
-    { root: string; path: string; output: string; overwrite: boolean; owner: Owner },
+    { root: string; path: string; output: string; overwrite: boolean; owner: Owner; apart: string[] },
     { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
   ]
   /** An export of a tar that whoever listens on the socket pours in; `path` is what was asked for on the other side. */
@@ -174,6 +188,7 @@ export interface HandOperations extends BuildOperations {
       owner: Owner
       max_entries: number
       max_bytes: number
+      apart: string[]
     },
     { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
   ]
@@ -201,6 +216,8 @@ export interface HandProgress {
   text?: string
   files?: number
   bytes?: number
+  /** Bytes of an archive's file, of `total`. */
+  read?: number
   /** With text: how far it has come, of how many where that is known. */
   done?: number
   total?: number

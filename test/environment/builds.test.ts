@@ -156,7 +156,10 @@ describe.skipIf(missing.length > 0)('builds in a cache', () => {
       })
       const doctor = await other.call('doctor', { environment: NAME })
       expect(doctor).toMatchObject({ ok: false, environment: { state: 'damaged' } })
-      expect(doctor.checks.map(({ name }) => name)).not.toContain('workspace')
+      expect(doctor.checks.find(({ name }) => name === `environment ${NAME}`)).toMatchObject({
+        status: 'missing',
+        command: `pyro env pull ${NAME}`,
+      })
 
       const since = Date.now()
       const pulls = await Promise.all(

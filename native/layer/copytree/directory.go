@@ -226,7 +226,7 @@ func (c *copier) finish(d *directory) error {
 		err = unix.Fchmod(d.dst, d.st.Mode&0o1777)
 	}
 	if err == nil {
-		err = futimens(d.dst, &d.st)
+		err = dirfd.SetOpenTimes(d.dst, &[2]unix.Timespec{d.st.Atim, d.st.Mtim})
 	}
 	if err != nil {
 		return fault.From(err, "setting the attributes of the copy of", d.path)

@@ -1,16 +1,14 @@
-// Package seed copies a project into a new tree: what git knows of it, or everything.
+// Package seed makes a new tree of a project: of what git knows of it, of everything in a directory, or of an archive.
 package seed
 
 import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/copytree"
-	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
 	"pyro/native/layer/newtree"
 	"pyro/native/layer/stack"
@@ -24,6 +22,8 @@ type Spec struct {
 	All        bool        `json:"all"`
 	MaxEntries int64       `json:"max_entries"`
 	MaxBytes   int64       `json:"max_bytes"`
+	// Apart are directories that the source may neither hold nor lie in.
+	Apart []string `json:"apart"`
 }
 
 // Result tells what is in the new tree.
@@ -38,23 +38,33 @@ type Result struct {
 	Head         *string            `json:"head"`
 }
 
-// Progress is what is reported on the way.
+// Progress is what is reported on the way; of an archive also how many of its own bytes were read.
 type Progress struct {
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
+	Read  int64 `json:"read,omitempty"`
+	Total int64 `json:"total,omitempty"`
 }
 
 // Seed makes the tree; on any error dest is not there.
 func Seed(ctx context.Context, spec Spec, progress func(any)) (*Result, error) {
-	if err := fault.Clean(spec.Source, spec.Dest); err != nil {
+	if err := fault.Clean(spec.Dest); err != nil {
 		return nil, err
 	}
-	source, err := openSource(spec.Source)
+	place, err := find(spec.Source, spec.Apart)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	if place.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		return seedArchive(ctx, spec, place, progress)
+	}
+	source, err := openDirectory(place, spec.Source)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(source)
-	if err := checkOverlap(spec.Source, spec.Dest); err != nil {
+	if err := checkOverlap(place, spec); err != nil {
 		return nil, err
 	}
 	result := &Result{Kind: "directory"}
@@ -72,7 +82,7 @@ func Seed(ctx context.Context, spec Spec, progress func(any)) (*Result, error) {
 		totals, err := copytree.Copy(ctx, source, dest, choose, copytree.Options{
 			UID: spec.Owner.UID, GID: spec.Owner.GID, MaxEntries: spec.MaxEntries, MaxBytes: spec.MaxBytes,
 			ChangedCode: "seed_changed", LimitCode: "seed_too_large",
-			Progress: func(files int64, bytes int64) { progress(Progress{files, bytes}) },
+			Progress: func(files int64, bytes int64) { progress(Progress{Files: files, Bytes: bytes}) },
 		})
 		if err != nil {
 			return err
@@ -88,40 +98,6 @@ func Seed(ctx context.Context, spec Spec, progress func(any)) (*Result, error) {
 		result.Skipped = []copytree.Skipped{}
 	}
 	return result, nil
-}
-
-func openSource(path string) (int, error) {
-	fd, err := dirfd.OpenDir(path)
-	switch err {
-	case nil:
-		return fd, nil
-	case unix.ENOENT:
-		return -1, fault.New("seed_not_found", path, "%s does not exist", path)
-	case unix.ENOTDIR:
-		return -1, fault.New("seed_not_directory", path, "%s is not a directory", path)
-	}
-	return -1, fault.From(err, "opening", path)
-}
-
-// checkOverlap compares the real paths: a tree that contains its own copy would never end.
-func checkOverlap(source string, dest string) error {
-	realSource, err := filepath.EvalSymlinks(source)
-	if err != nil {
-		return fault.From(err, "resolving", source)
-	}
-	realParent, err := filepath.EvalSymlinks(filepath.Dir(dest))
-	if err != nil {
-		return fault.From(err, "resolving", filepath.Dir(dest))
-	}
-	realDest := filepath.Join(realParent, filepath.Base(dest))
-	if within(realDest, realSource) || within(realSource, realDest) {
-		return fault.New("seed_overlap", source, "%s and %s overlap", source, dest)
-	}
-	return nil
-}
-
-func within(path string, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // inRepository looks for .git here and above, as git does, before a process is spent on asking.

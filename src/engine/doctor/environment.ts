@@ -1,8 +1,9 @@
 /** How an environment stands, and what pulling it would cost: told from what is on this machine. */
-import type { OutputOf } from '../contract/table.ts'
-import type { BuildCost } from '../environment/environment.ts'
-import type { Engine } from './engine.ts'
-import { treeOwner } from './environments.ts'
+import type { OutputOf } from '../../contract/table.ts'
+import type { BuildCost } from '../../environment/environment.ts'
+import type { Engine } from '../engine.ts'
+import { treeOwner } from '../environments.ts'
+import type { Finding } from './finding.ts'
 
 type Doctor = OutputOf<'doctor'>
 type Found = NonNullable<Doctor['environment']>
@@ -10,7 +11,7 @@ export interface EnvironmentCheck {
   environment: Found
   /** A workspace of it can be made without building. */
   built: boolean
-  said: Omit<Doctor['checks'][number], 'name'>
+  finding: Finding
 }
 
 const MB = 1e6
@@ -43,10 +44,10 @@ export async function environmentCheck(engine: Engine, name: string): Promise<En
   return {
     environment: { name, state, reasons, pull },
     built: environment.builds === undefined || (environment.builds.standing(owner) !== null && !damage),
-    said: {
-      status: fine ? 'ok' : state === 'damaged' || state === 'unavailable' ? 'failed' : 'warning',
-      message: pull === null ? text : `${text}; ${costText(pull)}`,
-      hint: fine || state === 'unavailable' ? null : `pyro env pull ${name}`,
+    finding: {
+      status: fine ? 'ok' : state === 'damaged' || state === 'unavailable' ? 'missing' : 'slower',
+      why: pull === null ? text : `${text}; ${costText(pull)}`,
+      command: fine || state === 'unavailable' ? null : `pyro env pull ${name}`,
     },
   }
 }
