@@ -118,6 +118,7 @@ function exits(): string[] {
 }
 
 const VARIABLES: [string, string][] = [
+  ['PYRO_SHARED', 'Where the homes of root know of each other. Default: /var/lib/pyro.'],
   ['PYRO_HOME', 'Where state lies. Default: $XDG_STATE_HOME/pyro, else ~/.local/state/pyro.'],
   ['PYRO_CACHE', 'Where environments are built. Default: $XDG_CACHE_HOME/pyro, else ~/.cache/pyro.'],
   [
