@@ -46,7 +46,7 @@ afterAll(async () => {
 
 /** Times, measurements and names that differ from one asking to the next. */
 const VARIES =
-  /(_at|_ms|^pid|_pid|_bytes|^message|^detail|^sequence|^job_id|_count|^workspaces|^running_workspaces)$/
+  /(_at|_ms|^pid|_pid|_bytes|^message|^why|^detail|^sequence|^job_id|_count|^workspaces|^running_workspaces)$/
 
 function settled(value: unknown, face: string, key = ''): unknown {
   // Workspaces of the other faces are among them, or not yet.
