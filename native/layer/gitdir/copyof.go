@@ -21,8 +21,9 @@ type Copy struct {
 	path string
 	fd   int
 	// final is what its configuration will say.
-	final []setting
-	host  *Host
+	final   []setting
+	host    *Host
+	adopted bool
 	// Facts for whoever asks what was seeded.
 	Ref, commit      string
 	Shallow, Partial bool
@@ -62,6 +63,9 @@ func Begin(ctx context.Context, src *Source, path string, host *Host) (_ *Copy, 
 	}
 	return c, c.state(ownFd, commonFd)
 }
+
+// Path is where it is.
+func (c *Copy) Path() string { return c.path }
 
 // Close lets go of the directory.
 func (c *Copy) Close() { unix.Close(c.fd) }
@@ -183,9 +187,31 @@ func (c *Copy) Refresh(ctx context.Context, workTree string) error {
 	return failed("refresh the index of", c.src.Top, err)
 }
 
+// Adopt moves the source's objects in, instead of packing them: for a repository that was made to become this copy.
+func (c *Copy) Adopt() error {
+	if err := os.RemoveAll(filepath.Join(c.path, "objects")); err != nil {
+		return fault.From(err, "removing the objects of", c.path)
+	}
+	if err := os.Rename(filepath.Join(c.src.Common, "objects"), filepath.Join(c.path, "objects")); err != nil {
+		return fault.From(err, "moving the objects of", c.src.Common)
+	}
+	c.adopted = true
+	return nil
+}
+
+// Checkout writes the files of HEAD into an empty work tree: those of Git Large File Storage stay pointers, as every
+// filter is off.
+func (c *Copy) Checkout(ctx context.Context, workTree string) error {
+	_, err := c.git(ctx, call{args: []string{"read-tree", "--reset", "-u", "HEAD"}, workTree: workTree, dir: workTree})
+	return failed("check out the files of", c.src.Top, err)
+}
+
 // git runs in the copy, with the source's objects beside its own.
 func (c *Copy) git(ctx context.Context, one call) ([]byte, error) {
-	one.gitDir, one.alternate = c.path, filepath.Join(c.src.Common, "objects")
+	one.gitDir = c.path
+	if !c.adopted {
+		one.alternate = filepath.Join(c.src.Common, "objects")
+	}
 	return git(ctx, one)
 }
 
@@ -213,7 +239,24 @@ func (c *Copy) Finish(workTree string, uid uint32, gid uint32) error {
 			_ = unix.Unlinkat(c.fd, entry.Name(), 0)
 		}
 	}
+	ref, commit, err := c.present()
+	if err == nil && (ref != c.Ref || commit != c.commit) {
+		err = fault.Retry("seed_changed", c.src.Top, "git checked out something else in %s while it was read", c.src.Top)
+	}
+	if err != nil {
+		return err
+	}
 	return Own(c.path, uid, gid)
+}
+
+// present is what is checked out in the source by now.
+func (c *Copy) present() (string, string, error) {
+	fd, err := dirfd.OpenDir(c.src.GitDir)
+	if err != nil {
+		return "", "", unusable(c.src.GitDir, err)
+	}
+	defer unix.Close(fd)
+	return readHead(fd)
 }
 
 // Own gives a tree that this program made its owner, and modes that everybody inside may read it with.
@@ -225,7 +268,7 @@ func Own(path string, uid uint32, gid uint32) error {
 		mode := uint32(0o755)
 		if !entry.IsDir() {
 			mode = 0o644
-			if strings.Contains(at, "/objects/") {
+			if strings.Contains(at[len(path):], "/objects/") {
 				mode = 0o444
 			}
 		}
