@@ -10,6 +10,7 @@ import (
 	guest "pyro/native/guest/machine"
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
+	"pyro/native/host/leash"
 	"pyro/native/host/machine"
 	"pyro/native/host/tool"
 	"pyro/native/wire"
@@ -21,6 +22,7 @@ var commands = map[string]func(args []string) int{
 	"hold":    hold.Main,
 	"hand":    hand.Main,
 	"keep":    machine.Keep,
+	"leash":   leash.Main,
 	"tool":    tool.Main,
 	"version": version,
 }
@@ -39,6 +41,6 @@ func main() {
 			os.Exit(command(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | tool | version")
+	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | leash | tool | version")
 	os.Exit(2)
 }

@@ -1,5 +1,6 @@
 /** The nouns that several operations share: each field is described once, here. */
 import { z } from 'zod'
+import { isCloneable, isRef } from './address.ts'
 
 export const WORKSPACE_ID = /^ws-[0-9a-hjkmnp-tv-z]{10}$/
 export const workspaceRef = z.string().min(1).max(64).describe('Workspace id, or its name.')
@@ -24,6 +25,28 @@ export const hostPath = z
   .min(1)
   .max(4096)
   .refine((path) => path.startsWith('/') && !path.includes('\0'), 'must be an absolute path')
+
+/** What a workspace begins with. The engine refuses combinations that mean nothing. */
+export const seedFields = {
+  seed_path: hostPath.optional().describe('Directory copied to /workspace. Default: an empty workspace.'),
+  seed_all: z.boolean().optional().describe('Of a git checkout take the ignored files too.'),
+  repo: z
+    .string()
+    .min(1)
+    .max(4096)
+    .refine(isCloneable, 'must be an absolute path, or an address of http, https, ssh, git or file')
+    .optional()
+    .describe(
+      "Repository cloned to /workspace, by this machine's git with its user's credentials, which stay outside.",
+    ),
+  ref: z
+    .string()
+    .min(1)
+    .max(1024)
+    .refine(isRef, 'must be the name of a branch or tag, or a commit')
+    .optional()
+    .describe("Branch, tag or commit of repo. Default: the repository's own branch."),
+}
 
 const text = (most: number) =>
   z
@@ -137,9 +160,13 @@ export const workspace = z.object({
   }),
   network_policy: z.enum(['off']),
   workspace_seed: z.object({
-    origin_kind: z.enum(['empty', 'directory', 'git']),
-    origin_ref: z.string().nullable().describe('Host path it came from.'),
+    origin_kind: z.enum(['empty', 'directory', 'git', 'repository']).describe('repository: it was cloned.'),
+    origin_ref: z.string().nullable().describe('Host path or address it came from.'),
     head: z.string().nullable().describe('Commit of a git tree.'),
+    branch: z.string().nullable().describe('Branch of a git tree; null where none is checked out.'),
+    ref: z.string().nullable().describe('What was asked for of a repository.'),
+    shallow: z.boolean().describe('Its history was cut off where it came from, and is here.'),
+    partial: z.boolean().describe('Objects that were not fetched where it came from are not here either.'),
     files: z.int(),
     bytes: z.int(),
     skipped_count: z.int(),

@@ -13,7 +13,7 @@ import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { running } from './layers.ts'
-import { emptySeed, laySeed } from './seed.ts'
+import { checkSeed, emptySeed, isSeeded, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -27,6 +27,7 @@ export async function createWorkspace(
   context: CallContext,
 ): Promise<WorkspaceRow> {
   const environment = engine.environments.require(input.environment)
+  checkSeed(input)
   refuseTakenName(engine, input.name)
   await requireSuitableHome(engine)
   const backend = await choose(engine.backends.all, input, environment)
@@ -35,14 +36,14 @@ export async function createWorkspace(
   const row = engine.record('create.intent', () => insertRow(engine, input, backend.name, limits))
   return engine.queues.run(row.id, async () => {
     const layers = engine.backends.layersOf(row)
-    const of = { id: row.id, slot: row.slot, seeded: input.seed_path !== undefined }
+    const of = { id: row.id, slot: row.slot, seeded: isSeeded(input) }
     const { dir } = layerPaths(engine.home, row.id)
     try {
       mkdirSync(join(dir, 'bundle'), { recursive: true, mode: 0o700 })
       const [seed, sandbox] = await both(
         context.signal,
         async (signal) => {
-          const seed = await laySeed(layers, of, input, { ...context, signal })
+          const seed = await laySeed(engine, layers, of, input, { ...context, signal })
           engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
           await layers.seal(of)
           engine.record('create.mounted', () => {})

@@ -42,6 +42,8 @@ export interface Engine {
   exports: ExportTable
   record: Journal
   queues: Queues
+  /** The native binary. */
+  binary: string
   hand: HandService
   backends: Backends
   guests: Guests

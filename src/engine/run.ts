@@ -17,6 +17,9 @@ export async function run(
   const {
     environment,
     seed_path,
+    seed_all,
+    repo,
+    ref,
     backend,
     isolation,
     vcpu_count,
@@ -26,7 +29,8 @@ export async function run(
     ...command
   } = input
   const limits = { vcpu_count, mem_mib, pids_limit, disk_mib }
-  const given = { environment, seed_path, backend, isolation, ...limits, labels: {}, ephemeral: true }
+  const seed = { seed_path, seed_all, repo, ref }
+  const given = { environment, ...seed, backend, isolation, ...limits, labels: {}, ephemeral: true }
   const { id } = await createWorkspace(engine, given, context)
   try {
     const result = await Promise.race([

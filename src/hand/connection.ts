@@ -118,6 +118,8 @@ const HINTS: Record<string, string> = {
   output_parent_missing: 'Create the folder first.',
   build_failed: 'Make the call again; where a download failed, see that the archives can be reached.',
   tool_missing: 'Install it: sudo apt-get install e2fsprogs erofs-utils',
+  seed_bare: 'Clone it instead: --repo with its path.',
+  git_failed: 'See that git status works there.',
   link_leaves: 'Export what the link points to, from inside the workspace.',
   seed_overlap: 'Choose a seed directory that does not hold PYRO_HOME, and does not lie in it.',
 }

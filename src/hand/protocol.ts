@@ -132,7 +132,15 @@ export interface HandOperations {
     { files: number; bytes: number; skipped: Skipped[] },
   ]
   seed: [
-    { source: string; dest: string; owner: Owner; all: boolean; max_entries: number; max_bytes: number },
+    {
+      source: string
+      dest: string
+      owner: Owner
+      all: boolean
+      take: boolean
+      max_entries: number
+      max_bytes: number
+    },
     {
       kind: 'git' | 'directory'
       files: number
@@ -142,6 +150,10 @@ export interface HandOperations {
       skipped_count: number
       skipped: Skipped[]
       head: string | null
+      /** Full name of the branch that is checked out. */
+      ref: string | null
+      shallow: boolean
+      partial: boolean
     },
   ]
   mount_stack: [StackMount, Record<string, never>]

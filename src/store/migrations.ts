@@ -38,6 +38,8 @@ const STEPS = [
      finished_at INTEGER
    ) STRICT;`,
   `ALTER TABLE workspaces ADD COLUMN backend TEXT NOT NULL DEFAULT 'oci';`,
+  `UPDATE workspaces SET seed = json_insert(seed, '$.branch', NULL, '$.ref', NULL, '$.shallow', json('false'),
+     '$.partial', json('false'));`,
 ]
 
 export const SCHEMA_VERSION = STEPS.length

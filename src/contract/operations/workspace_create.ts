@@ -1,6 +1,14 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import { environmentName, hostPath, labels, limits, placement, workspace, workspaceName } from '../fields.ts'
+import {
+  environmentName,
+  labels,
+  limits,
+  placement,
+  seedFields,
+  workspace,
+  workspaceName,
+} from '../fields.ts'
 import { operation } from '../operation.ts'
 
 /** What making any workspace can say, also one that lives for a single command. */
@@ -11,6 +19,11 @@ export const CREATE_ERRORS: ErrorCode[] = [
   'seed_overlap',
   'seed_too_large',
   'seed_changed',
+  'seed_bare',
+  'git_failed',
+  'repo_unreachable',
+  'ref_not_found',
+  'timed_out',
   'home_unsuitable',
   'backend_unavailable',
   'runtime_missing',
@@ -33,13 +46,14 @@ export default operation({
   tool: 'workspace_create',
   summary: 'Create a workspace and start it.',
   description:
-    'The seed directory is copied, so nothing done inside reaches it. From a git tree the tracked and the untracked, not ' +
-    'ignored files are taken; from any other directory all files. What cannot be read is skipped and listed. Costs a copy of the seed, plus a ' +
-    'start of tens of milliseconds.',
+    'The seed directory is copied, so nothing done inside reaches it. From a git checkout the tracked and the untracked, ' +
+    'not ignored files are taken, and a .git of its own: the same HEAD, branches, index and stash, no hooks, no ' +
+    'credentials, no path of this machine, and only the history that something leads to. From any other directory all ' +
+    'files are taken. What cannot be read is skipped and listed. Costs a copy of the seed, plus a start of tens of milliseconds.',
   input: z
     .object({
       environment: environmentName,
-      seed_path: hostPath.optional().describe('Directory copied to /workspace. Default: an empty workspace.'),
+      ...seedFields,
       name: workspaceName.optional(),
       labels: labels.default({}),
       ...placement,
@@ -55,6 +69,7 @@ export default operation({
     examples: [
       'workspace create host --seed-path . --name fix-login',
       'workspace create host --label team=core --id-only',
+      'workspace create host --repo https://git.example.org/team/project.git --ref v1.2',
       'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],
   },

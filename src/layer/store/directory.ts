@@ -78,9 +78,9 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
       }
     },
 
-    async seed(of, source, options) {
+    async seed(of, { path: source, all = false, take = false }, options) {
       const { who, paths } = await place(of)
-      const args = { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED }
+      const args = { source, dest: paths.baseline, owner: who.sealed, all, take, ...MAX_SEED }
       return hand.call('seed', args, options)
     },
 

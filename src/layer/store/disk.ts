@@ -103,9 +103,9 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       return medium(of, at, env, false)
     },
 
-    async seed(of, source, options) {
+    async seed(of, { path: source, all = false, take = false }, options) {
       const { who, tree } = await place(of)
-      const args = { source, dest: tree, owner: who.sealed, all: false, ...MAX_SEED }
+      const args = { source, dest: tree, owner: who.sealed, all, take, ...MAX_SEED }
       return hand.call('seed', args, options)
     },
 

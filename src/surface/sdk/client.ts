@@ -7,6 +7,7 @@ import { type Paths, resolvePaths } from '../../wiring/paths.ts'
 import { requirePrivate } from '../../wiring/private.ts'
 import { readAnswer, whole } from './answer.ts'
 import { askOnce } from './once.ts'
+import { isPath } from '../../contract/address.ts'
 import { HOST_PATHS, READ_ONLY } from './names.ts'
 import { connects, ended, startEngine } from './start.ts'
 import type { CallOptions } from './types.ts'
@@ -160,5 +161,7 @@ function absolutePaths(input: Record<string, unknown>): Record<string, unknown> 
     if (typeof path === 'string' && path !== '' && !path.startsWith('/'))
       absolute = { ...absolute, [field]: resolve(path) }
   }
+  const { repo } = input
+  if (typeof repo === 'string' && isPath(repo)) absolute = { ...absolute, repo: resolve(repo) }
   return absolute
 }
