@@ -25,6 +25,12 @@ const INSIDE = `
   set -eu; export HOME=/root LC_ALL=C; cd /workspace
   no() { if "$@" >/tmp/no 2>&1; then echo "unexpected: $*"; cat /tmp/no; exit 1; fi; }`
 
+const ALL = Object.entries(SHAPES).filter(([shape, { needs }]) => {
+  const known = needs === undefined || gitKnows(needs)
+  if (!known) console.warn(`no seed of ${shape} is tested: this git has no ${needs}`)
+  return known
+})
+
 export interface GitSubject {
   name: string
   user?: () => User
@@ -35,6 +41,7 @@ export function gitSeedSuite({ name, user }: GitSubject): void {
     let engine: TestEngine
     let folder: string
     let shapes: string
+    const paths = new Map<string, string>()
     const who = () => user?.()
 
     beforeAll(async () => {
@@ -44,18 +51,22 @@ export function gitSeedSuite({ name, user }: GitSubject): void {
       const owner = who()
       if (owner) chownSync(shapes, owner.uid, owner.gid)
       engine = await startEngine({ folder, user: owner })
-    }, 120_000)
+      for (const [shape, how] of ALL) paths.set(shape, makeShape(shapes, shape, how, owner))
+      // What was written in the second in which it is seeded is read once more inside, as git cannot tell it from what
+      // is written there in the same second.
+      await new Promise((resolve) => setTimeout(resolve, 1100))
+    }, 240_000)
     afterAll(async () => {
       await engine.stop()
       removeFolder(folder)
     })
 
-    for (const [shape, how] of Object.entries(SHAPES)) {
-      const known = how.needs === undefined || gitKnows(how.needs)
-      test.skipIf(!known)(`${shape}: seen alike inside and outside`, async () => {
-        const path = makeShape(shapes, shape, how, who())
+    for (const [shape, how] of ALL) {
+      test(`${shape}: seen alike inside and outside`, async () => {
+        const path = paths.get(shape)!
         const made = await engine.call('workspace_create', { environment: 'host', seed_path: path })
         expect(made.workspace_seed).toMatchObject({ origin_kind: 'git', ...how.says })
+        expect(existsSync(join(path, '../ran'))).toBe(false)
         const one = { workspace_id: made.workspace_id }
         const sh = async (command: string) => {
           const done = await engine.call('workspace_exec', { ...one, command: `${INSIDE}\n${command}` })
@@ -70,7 +81,6 @@ export function gitSeedSuite({ name, user }: GitSubject): void {
         )
         await sh(`no grep -rIl ${folder} .git; test ! -e .git/hooks; no git config core.fsmonitor`)
         await sh(how.inside ?? 'git fsck --no-dangling 2>&1')
-        expect(existsSync(join(path, '../ran'))).toBe(false)
         await engine.call('workspace_delete', one)
       })
     }

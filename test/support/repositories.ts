@@ -15,15 +15,13 @@ export const GIT_ENV: Record<string, string> = {
   GIT_AUTHOR_EMAIL: 'a@example.org',
   GIT_COMMITTER_NAME: 'a',
   GIT_COMMITTER_EMAIL: 'a@example.org',
-  GIT_CONFIG_COUNT: '4',
+  GIT_CONFIG_COUNT: '3',
   GIT_CONFIG_KEY_0: 'protocol.file.allow',
   GIT_CONFIG_VALUE_0: 'always',
   GIT_CONFIG_KEY_1: 'init.defaultBranch',
   GIT_CONFIG_VALUE_1: 'main',
-  GIT_CONFIG_KEY_2: 'uploadpack.allowFilter',
-  GIT_CONFIG_VALUE_2: 'true',
-  GIT_CONFIG_KEY_3: 'advice.detachedHead',
-  GIT_CONFIG_VALUE_3: 'false',
+  GIT_CONFIG_KEY_2: 'advice.detachedHead',
+  GIT_CONFIG_VALUE_2: 'false',
 }
 
 /** Functions that the scripts are made of. */
@@ -107,12 +105,12 @@ export const SHAPES: Record<string, Shape> = {
     says: { shallow: true },
   },
   partial: {
-    make: 'base up; git clone -q --filter=blob:none "file://$PWD/up" r; echo x >>r/docs/c.md',
+    make: 'base up; git -C up config uploadpack.allowFilter true; git clone -q --filter=blob:none "file://$PWD/up" r; echo x >>r/docs/c.md',
     inside: `git rev-list --objects --all --missing=print | grep -q '^?'; git fsck`,
     says: { partial: true },
   },
   'partial without trees': {
-    make: 'base up; git clone -q --filter=tree:0 "file://$PWD/up" r; echo x >>r/docs/c.md',
+    make: 'base up; git -C up config uploadpack.allowFilter true; git clone -q --filter=tree:0 "file://$PWD/up" r; echo x >>r/docs/c.md',
     says: { partial: true },
   },
   sparse: {
@@ -130,7 +128,7 @@ export const SHAPES: Record<string, Shape> = {
     make: `base; cd r; echo '*.bin filter=lfs diff=lfs merge=lfs -text' >.gitattributes
       printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:%064d\\nsize 12345\\n' 0 >big.bin; commit lfs
       git config filter.lfs.clean 'touch ../ran; cat'; git config filter.lfs.smudge 'touch ../ran; cat'
-      git config filter.lfs.required true`,
+      git config filter.lfs.required true; rm -f ../ran`,
   },
   'merge under way': {
     make: `base; cd r; git checkout -q -b other; echo other >docs/c.md; commit other; git checkout -q main
@@ -164,8 +162,8 @@ export const SHAPES: Record<string, Shape> = {
   },
   'modes and links': {
     make: `base; cd r; ln -s src/a.txt link; ln -s /etc/passwd out; ln -s nowhere dangling; commit links; chmod 755 docs/c.md
-      chmod 644 run.sh; rm link; ln -s docs link; rm out; echo file >out`,
-    reread: ['docs/c.md', 'run.sh'],
+      chmod 644 run.sh; rm link; ln -s docs link; rm out; echo file >out; echo c >src/deep/b.txt`,
+    reread: ['src/deep/b.txt'],
   },
   sha256: {
     make: 'git init -q --object-format=sha256 r; base; echo x >r/new',

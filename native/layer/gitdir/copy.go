@@ -152,6 +152,31 @@ func readHead(root int) (ref string, commit string, err error) {
 	return "", "", fault.New("git_failed", "HEAD", "the git directory's HEAD is neither a branch nor a commit")
 }
 
+var switched = regexp.MustCompile(`^[0-9a-f]+( [0-9a-f]+ [^\t\n]*\tcheckout: moving from )[^ ]+( to [^ ]+)$`)
+
+// ownSwitch keeps of the log of what was checked out its newest line, and of that not where it came from: git names a
+// HEAD without a branch by it.
+func ownSwitch(src int, dst int) error {
+	log, err := readFile(src, "logs/HEAD", maxFile)
+	if err == unix.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return unusable("logs/HEAD", err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(log), "\n"), "\n")
+	for at := len(lines) - 1; at >= 0; at-- {
+		if match := switched.FindStringSubmatch(lines[at]); match != nil {
+			nothing := strings.Repeat("0", strings.IndexByte(lines[at], ' '))
+			if err := mkdirs(dst, "logs"); err != nil {
+				return err
+			}
+			return writeNew(dst, "logs/HEAD", []byte(nothing+match[1]+"HEAD"+match[2]+"\n"))
+		}
+	}
+	return nil
+}
+
 func mkdirs(root int, path string) error {
 	for at := 0; at <= len(path); at++ {
 		if at < len(path) && path[at] != '/' {

@@ -142,6 +142,11 @@ func (c *Copy) state(ownFd int, commonFd int) (err error) {
 			}
 		}
 	}
+	if c.Ref == "" {
+		if err := ownSwitch(ownFd, c.fd); err != nil {
+			return err
+		}
+	}
 	_, err = dirfd.Stat(c.fd, "shallow")
 	c.Shallow = err == nil
 	return mine.index("index")
