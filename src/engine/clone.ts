@@ -120,7 +120,7 @@ function apart(repo: string): { address: string; env: Record<string, string> } {
 
 function clean(said: string, repo: string): string {
   const { env } = apart(repo)
-  let text = said.replace(/\/\/[^/@\s]+@/g, '//')
+  let text = said.replace(/\/\/[^/@\s]+@/g, '//').replace(/^(Cloning into|warning: ).*$/gm, '')
   for (const secret of [env['PYRO_GIT_PASSWORD'], env['PYRO_GIT_USER']])
     if (secret) text = text.replaceAll(secret, '…')
   return text.trim() || 'git does not say why'

@@ -108,9 +108,9 @@ func sift(all []setting) []setting {
 		switch one.section + "." + one.name {
 		case "extensions.worktreeconfig", "extensions.relativeworktrees":
 			continue // There is one work tree, and one file.
-		case "branch.remote", "branch.pushremote", "remote.pushdefault":
-			if strings.ContainsAny(one.value, ":/\\") && one.value != "." {
-				continue // An address where a name should be.
+		case "branch.remote", "branch.pushremote", "remote.pushdefault", "extensions.partialclone":
+			if isAddress(one.value) {
+				continue
 			}
 		case "remote.url", "remote.pushurl", "submodule.url":
 			if one.value = Address(one.value); one.value == "" {
@@ -121,13 +121,18 @@ func sift(all []setting) []setting {
 				continue
 			}
 		}
-		// A remote may be named by its address.
-		if (one.section == "remote" || one.section == "branch") && strings.Contains(one.sub, "://") {
+		if one.section == "remote" && isAddress(one.sub) {
 			continue
 		}
 		left = append(left, one)
 	}
 	return left
+}
+
+// isAddress tells what stands for itself where a remote's name should be.
+func isAddress(name string) bool {
+	return strings.ContainsAny(name, ":\\") || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") ||
+		strings.HasPrefix(name, "../") || strings.HasPrefix(name, "-")
 }
 
 // value is the last of a name's.

@@ -19,7 +19,7 @@ import (
 
 const (
 	// A git that says nothing for so long reads something that never ends, a pipe where a file should be for one.
-	patience = 10 * time.Minute
+	patience = 5 * time.Minute
 	// Longest of what git says in one call, paths and object names aside.
 	maxSaid  = 8 << 20
 	maxError = 8 << 10
