@@ -7,18 +7,18 @@ import { gitKnows, makeShape, script, SHAPES } from '../support/repositories.ts'
 import type { User } from '../support/users.ts'
 
 /** What a user sees of a repository. Upstreams count by name. */
-const SEEN = `
+export const SEEN = `
   git status --porcelain=v2 --branch -z --untracked-files=all | tr '\\0' '\\n'
   git rev-parse -q --verify HEAD || echo unborn; git symbolic-ref -q HEAD || echo detached
   git stash list --format='%H %gs'; git ls-files -s -v -z | tr '\\0' '\\n'; git for-each-ref; git status | head -20
   git submodule status --recursive`
 
 /** The files of the work tree whose content git opens for its first answer; lists of what to ignore are read anyhow. */
-const READ = `
-  export GIT_OPTIONAL_LOCKS=0
-  strace -f -qq -e trace=open,openat,mmap -e signal=none -o /tmp/trace git status >/dev/null
-  test "$(grep -c openat /tmp/trace)" -gt 5
-  grep -o 'openat*(AT_FDCWD, "[^"]*", O_RDONLY[^)]*) = [0-9]*' /tmp/trace | grep -v O_DIRECTORY | sed 's/^[^"]*"//; s/", O_.*//' |
+export const READ = `
+  export GIT_OPTIONAL_LOCKS=0 T="$(mktemp)"
+  strace -f -qq -e trace=open,openat,mmap -e signal=none -o "$T" git status >/dev/null
+  test "$(grep -c openat "$T")" -gt 5
+  grep -o 'openat*(AT_FDCWD, "[^"]*", O_RDONLY[^)]*) = [0-9]*' "$T" | grep -v O_DIRECTORY | sed 's/^[^"]*"//; s/", O_.*//' |
     grep -v -e '^/[^w]' -e '^\\.git' -e '/\\.git$' -e '/\\.git/' -e '\\.gitignore$' -e '\\.gitattributes$' -e '\\.gitmodules$' || true`
 
 const INSIDE = `

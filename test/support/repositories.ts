@@ -221,7 +221,7 @@ export function makeShape(folder: string, name: string, { make, seed = 'r' }: Sh
 
 export function script(cwd: string, text: string, user?: User): string {
   const who = user ? { uid: user.uid, gid: user.gid } : {}
-  return execFileSync('bash', ['-euc', `${PRELUDE}\n${text}`], {
+  return execFileSync('bash', ['--norc', '-euc', `${PRELUDE}\n${text}`], {
     cwd,
     env: GIT_ENV,
     encoding: 'utf8',
