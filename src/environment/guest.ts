@@ -69,7 +69,7 @@ type Pinned = z.infer<typeof pinned>
 export interface GuestOptions {
   hand: Hand
   cache: string
-  /** The native binary, which becomes the guest's init. */
+  /** The guest's program, which becomes init. */
   binary: string
 }
 

@@ -33,7 +33,7 @@ import { logFile } from './log.ts'
 import { takeLock } from './lock.ts'
 import { type Paths, resolvePaths } from './paths.ts'
 import { privateFolder } from './private.ts'
-import { nativeBinary, VERSION } from './package.ts'
+import { programs, VERSION } from './package.ts'
 
 async function main(): Promise<void> {
   const paths = resolvePaths()
@@ -79,10 +79,10 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
   const { home, cache, runtimeDir, socket } = paths
   const store = openStore(home)
   const workspaces = workspaceTable(store)
-  const binary = nativeBinary()
+  const { native, guest } = programs()
   const record = journal(store, parseFaults(process.env['PYRO_FAULT']))
   const hand = handService({
-    binary,
+    binary: native,
     home,
     runtimeDir,
     async onHolder(point) {
@@ -90,14 +90,14 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     },
   })
   const directory = directoryStore({ hand, home })
-  const images = guestImages({ hand: hand.call, cache, binary })
+  const images = guestImages({ hand: hand.call, cache, binary: guest })
   const lending = lender(() => engine)
   const disk = diskStore({ hand, home, runtimeDir, withGuest: lending.withGuest })
   const machines = { hand, guestImages: images, runtimeDir, cache }
   const backends = pairs([
     [firecrackerBackend(machines), disk],
     [qemuBackend({ ...machines, accel: accelOf(process.env['PYRO_QEMU_ACCEL']) }), disk],
-    [ociBackend({ hand, binary, home, cache, runtimeDir }), directory],
+    [ociBackend({ hand, binary: guest, home, cache, runtimeDir }), directory],
   ])
   const engine: Engine = {
     home,

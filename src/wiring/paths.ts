@@ -16,7 +16,7 @@ export interface Paths {
   startupError: string
 }
 
-export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
+export function resolvePaths(env: Readonly<Record<string, string | undefined>> = process.env): Paths {
   const user = () => env['HOME'] || homedir()
   const home = real(
     resolve(env['PYRO_HOME'] || join(env['XDG_STATE_HOME'] || join(user(), '.local/state'), 'pyro')),

@@ -140,7 +140,7 @@ describe('on a healthy machine', () => {
   })
   test('a wedged sandbox hangs neither list nor status', async () => {
     const { workspace_id } = await engine.call('workspace_create', { environment: 'host' })
-    const [init] = processesNaming('/run/pyro/native init').slice(-1)
+    const [init] = processesNaming('/run/pyro/guest init').slice(-1)
     const pid = Number(init?.split(' ')[0])
     process.kill(pid, 'SIGSTOP')
     try {

@@ -79,7 +79,7 @@ export interface Machines {
 }
 
 /** `init` is the program that the machines run; ours where none is given. */
-export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Promise<Machines> {
+export async function machines(init = join(ROOT, 'native/bin/pyro-guest')): Promise<Machines> {
   const folder = mkdtempSync(join(tmpdir(), 'm-'))
   const hand = testHand(folder)
   const runtimeDir = join(folder, 'run')

@@ -19,6 +19,7 @@ import (
 	"pyro/native/guest/jobs"
 	"pyro/native/guest/past"
 	"pyro/native/guest/reap"
+	"pyro/native/guest/signals"
 	"pyro/native/wire"
 )
 
@@ -60,7 +61,7 @@ func Main(args []string) int {
 }
 
 func complain(err error) int {
-	fmt.Fprintln(os.Stderr, "pyro-native init:", err)
+	fmt.Fprintln(os.Stderr, "pyro-guest init:", err)
 	return 1
 }
 
@@ -113,10 +114,6 @@ func Serve(service Service) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-
 	silence()
 	config := agent.Config{Past: service.Past, Machine: service.Machine}
 	reaper := reap.New()
@@ -128,6 +125,9 @@ func Serve(service Service) error {
 			config.Jobs.Warm()
 		}
 	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
+	signals.Shrug(unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	stopped := make(chan struct{})
 	var once sync.Once
 	config.Stop = func(grace time.Duration) {

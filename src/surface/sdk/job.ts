@@ -3,8 +3,8 @@ import { PyroError } from '../../contract/errors.ts'
 import type { OutputOf } from '../../contract/table.ts'
 import type { Client } from './client.ts'
 import { camelKeys } from './names.ts'
-import { type StreamName, StreamReader } from './stream.ts'
-import type { CallOptions, Input, JobStatus } from './types.ts'
+import { StreamReader } from './stream.ts'
+import type { CallOptions, Input, JobStatus, StreamName } from './types.ts'
 
 const WAIT_MS = 20_000
 /** Of each stream in an answer: a first look, and when there is no file that can be read directly. */

@@ -1,13 +1,10 @@
-// Pyro's native half: one static program that is PID 1 and agent in a sandbox, and on the host the hand that touches files.
+// Pyro's half on the host: the hand that touches files, the holder that keeps namespaces, and what they start.
 package main
 
 import (
 	"fmt"
 	"os"
 
-	"pyro/native/guest/boot"
-	"pyro/native/guest/job"
-	guest "pyro/native/guest/machine"
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
 	"pyro/native/host/leash"
@@ -17,8 +14,6 @@ import (
 )
 
 var commands = map[string]func(args []string) int{
-	"init":    boot.Main,
-	"job":     job.Main,
 	"hold":    hold.Main,
 	"hand":    hand.Main,
 	"keep":    machine.Keep,
@@ -33,14 +28,11 @@ func version([]string) int {
 }
 
 func main() {
-	if guest.IsInit() {
-		os.Exit(guest.Main(nil))
-	}
 	if len(os.Args) > 1 {
 		if command, ok := commands[os.Args[1]]; ok {
 			os.Exit(command(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: pyro-native init | job | hold | hand | keep | leash | tool | version")
+	fmt.Fprintln(os.Stderr, "usage: pyro-native hold | hand | keep | leash | tool | version")
 	os.Exit(2)
 }
