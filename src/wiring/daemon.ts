@@ -109,7 +109,7 @@ function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop
     exports: exportTable(store),
     record,
     queues: queues(),
-    binary,
+    binary: native,
     hand,
     backends,
     lender: lending,
