@@ -36,6 +36,7 @@ export async function bundle(root: string, dist: string): Promise<string[]> {
       daemon: 'src/wiring/daemon.ts',
       mcp: 'src/surface/mcp/serve.ts',
       sdk: 'src/surface/sdk/index.ts',
+      completion: 'src/surface/cli/completion/index.ts',
     },
     outdir: dist,
     splitting: true,
@@ -60,8 +61,9 @@ export async function bundle(root: string, dist: string): Promise<string[]> {
     plugins: [
       version,
       {
-        name: 'mcp-apart',
+        name: 'rare-ones-apart',
         setup({ onResolve }) {
+          onResolve({ filter: /completion\/index\.ts$/ }, () => ({ path: './completion.js', external: true }))
           onResolve({ filter: /mcp\/serve\.ts$/ }, () => ({ path: './mcp.js', external: true }))
           // Never loaded: the data above stands in its place.
           onResolve({ filter: /contract\/describe\.ts$/ }, () => ({ path: './mcp.js', external: true }))

@@ -18,7 +18,7 @@ const NOT_RUN = 75
 const ENVIRONMENT = 'debian:12-base'
 const SCRATCH = '/mnt'
 const MEMORY_MIB = 3072
-const EMULATED_MS = 480_000
+const EMULATED_MS = 900_000
 
 const checkout = join(import.meta.dirname, '..')
 const job = join(import.meta.dirname, 'smoke/job.ts')

@@ -125,7 +125,7 @@ func TestSeedRefusals(t *testing.T) {
 		code string
 	}{
 		{seed.Spec{Source: dir + "/none", Dest: dir + "/d"}, "seed_not_found"},
-		{seed.Spec{Source: src + "/a", Dest: dir + "/d"}, "seed_not_directory"},
+		{seed.Spec{Source: src + "/a", Dest: dir + "/d"}, "seed_unsupported"},
 		{seed.Spec{Source: src, Dest: src + "/d"}, "seed_overlap"},
 		{seed.Spec{Source: src, Dest: src}, "seed_overlap"},
 		{seed.Spec{Source: src, Dest: dir}, "seed_overlap"},

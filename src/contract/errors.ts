@@ -37,6 +37,10 @@ export const ERRORS = {
   name_taken: { ...conflict, meaning: 'Another workspace has this name.' },
   wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
   output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
+  output_unsuitable: {
+    ...refused,
+    meaning: "The export target cannot be written, or must not be: a device, the kernel's, Pyro's own state.",
+  },
   stdin_closed: { ...conflict, meaning: 'The job takes no more input.' },
   job_ended: { ...conflict, meaning: 'The job has ended already.' },
   too_many_jobs: {
@@ -45,9 +49,17 @@ export const ERRORS = {
     meaning: 'The workspace runs as many commands at a time as it can.',
   },
   job_running: { ...conflict, meaning: 'The job has not ended.' },
-  seed_not_directory: { ...refused, meaning: 'The seed path is not a directory.' },
   seed_bare: { ...refused, meaning: 'The seed path is a bare git repository, which has no files.' },
   git_failed: { ...refused, meaning: 'Git cannot read the repository that the seed is.' },
+  seed_unsupported: {
+    ...refused,
+    meaning: 'The seed path is neither a directory nor an archive of a kind that is known.',
+  },
+  seed_unreadable: {
+    ...refused,
+    meaning: "This user may not read the seed path, or a stranger's link lies on the way to it.",
+  },
+  seed_invalid: { ...refused, meaning: 'The seed archive is damaged, or holds what no seed may.' },
   seed_overlap: { ...refused, meaning: "The seed path contains, or lies in, Pyro's own state." },
   seed_too_large: { ...refused, meaning: 'The seed has more entries or bytes than the limit.' },
   seed_changed: { ...refused, retryable: true, meaning: 'A file changed while it was being read.' },
@@ -60,6 +72,23 @@ export const ERRORS = {
   cwd_not_found: { ...refused, meaning: 'The working directory does not exist inside the workspace.' },
   user_not_found: { ...refused, meaning: 'The workspace has no such user.' },
   not_supported: { ...refused, meaning: 'This backend or environment does not offer that.' },
+  unauthorized: { ...refused, http: 401, meaning: 'The bearer token is missing or wrong.' },
+  forbidden: {
+    ...refused,
+    http: 403,
+    meaning: 'The Host or the Origin of the request is not one that this engine answers over HTTP.',
+  },
+  local_only: {
+    ...refused,
+    http: 403,
+    meaning: "The operation is answered on the engine's own machine only, over its unix socket.",
+  },
+  address_unavailable: { ...conflict, meaning: 'The address cannot be listened on.' },
+  too_many_connections: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The engine has as many connections over HTTP as it takes.',
+  },
   home_unsuitable: {
     ...unavailable,
     meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',

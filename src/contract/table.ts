@@ -1,5 +1,7 @@
+import daemon_listen from './operations/daemon_listen.ts'
 import daemon_status from './operations/daemon_status.ts'
 import daemon_stop from './operations/daemon_stop.ts'
+import daemon_token from './operations/daemon_token.ts'
 import demo from './operations/demo.ts'
 import doctor from './operations/doctor.ts'
 import env_inspect from './operations/env_inspect.ts'
@@ -16,7 +18,9 @@ import workspace_job_read from './operations/workspace_job_read.ts'
 import workspace_job_write from './operations/workspace_job_write.ts'
 import workspace_list from './operations/workspace_list.ts'
 import workspace_logs from './operations/workspace_logs.ts'
+import workspace_start from './operations/workspace_start.ts'
 import workspace_status from './operations/workspace_status.ts'
+import workspace_stop from './operations/workspace_stop.ts'
 import workspace_update from './operations/workspace_update.ts'
 import type { z } from 'zod'
 
@@ -37,11 +41,15 @@ export const OPERATIONS = {
   workspace_job_kill,
   workspace_logs,
   workspace_export,
+  workspace_stop,
+  workspace_start,
   workspace_delete,
   doctor,
   demo,
   daemon_status,
   daemon_stop,
+  daemon_listen,
+  daemon_token,
 } as const
 
 export type Operations = typeof OPERATIONS

@@ -1,7 +1,8 @@
 /** What a workspace begins with. */
 import { join } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
-import type { CallContext, CheckedInputOf } from '../contract/table.ts'
+import type { CallContext, CheckedInputOf, Progress } from '../contract/table.ts'
+import type { HandProgress } from '../hand/protocol.ts'
 import { layerPaths } from '../layer/stack.ts'
 import type { LayerStore, SeedSource, Subject } from '../layer/store/store.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
@@ -28,8 +29,11 @@ export const emptySeed = (): WorkspaceRow['seed'] => ({
 export const isSeeded = ({ seed_path, repo }: SeedInput): boolean =>
   seed_path !== undefined || repo !== undefined
 
-/** @throws invalid_input for what means nothing together. */
-export function checkSeed({ seed_path, seed_all, repo, ref }: SeedInput): void {
+/** Refuses what can be no seed, before anything is made. @throws invalid_input for what means nothing together. */
+export async function checkSeed(
+  { hand, home }: Pick<Engine, 'hand' | 'home'>,
+  { seed_path, seed_all, repo, ref }: SeedInput,
+): Promise<void> {
   const refuse = (message: string, hint: string) => {
     throw new PyroError('invalid_input', message, { hint })
   }
@@ -45,6 +49,7 @@ export function checkSeed({ seed_path, seed_all, repo, ref }: SeedInput): void {
     )
   if (seed_all === true && seed_path === undefined)
     refuse('There is no directory of which all could be taken.', 'Name it with seed_path.')
+  if (seed_path !== undefined) await hand.call('seed_look', { source: seed_path, apart: [home] })
 }
 
 /** Copies what the workspace is to begin with into its baseline. Costs the size of the seed. */
@@ -58,7 +63,7 @@ export async function laySeed(
   const lay = (source: SeedSource) =>
     layers.seed(of, source, {
       signal,
-      onProgress: ({ files = 0 }) => progress({ kind: 'count', text: 'copying files', done: files }),
+      onProgress: (said) => progress(sayProgress(said)),
     })
   if (repo !== undefined) {
     const path = join(layerPaths(engine.home, of.id).dir, 'clone')
@@ -81,4 +86,13 @@ function seedView(seeded: Awaited<ReturnType<LayerStore['seed']>>): WorkspaceRow
   const { head, ref, shallow, partial, files, bytes, skipped_count, skipped } = seeded
   const branch = ref?.replace(/^refs\/heads\//, '') ?? null
   return { ...emptySeed(), head, branch, shallow, partial, files, bytes, skipped_count, skipped }
+}
+
+const MIB = 1024 ** 2
+
+/** An archive's end is known by its file; how many files a directory holds, only when they are copied. */
+function sayProgress({ files = 0, read, total }: HandProgress): Progress {
+  if (read === undefined || total === undefined) return { kind: 'count', text: 'copying files', done: files }
+  const mib = (bytes: number) => Math.ceil(bytes / MIB)
+  return { kind: 'count', text: `unpacking (${files} files), MiB read:`, done: mib(read), total: mib(total) }
 }

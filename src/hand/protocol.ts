@@ -131,18 +131,27 @@ export interface HandOperations {
     } & Entries,
     { files: number; bytes: number; skipped: Skipped[] },
   ]
+  /** What lies at a path that is to be a seed, or why it can be none. Bytes are those of an archive's file. */
+  seed_look: [
+    { source: string; apart: string[] },
+    { kind: 'directory' | 'tar' | 'tar.gz' | 'tar.zst'; bytes: number },
+  ]
+  /** The source, of whatever kind, as a new tree; it may neither hold nor lie in what it has to be apart from. */
   seed: [
     {
       source: string
       dest: string
       owner: Owner
+      /** Of a git checkout, ignored files too. */
       all: boolean
+      /** It is a clone without files that was made for this: its objects are moved out of it. */
       take: boolean
       max_entries: number
       max_bytes: number
+      apart: string[]
     },
     {
-      kind: 'git' | 'directory'
+      kind: 'git' | 'directory' | 'archive'
       files: number
       dirs: number
       links: number
@@ -188,7 +197,7 @@ export interface HandOperations {
     { added: number; modified: number; deleted: number; entries: Change[]; truncated: boolean },
   ]
   export: [
-    { root: string; path: string; output: string; overwrite: boolean; owner: Owner },
+    { root: string; path: string; output: string; overwrite: boolean; owner: Owner; apart: string[] },
     { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
   ]
   /** An export of a tar that whoever listens on the socket pours in; `path` is what was asked for on the other side. */
@@ -201,6 +210,7 @@ export interface HandOperations {
       owner: Owner
       max_entries: number
       max_bytes: number
+      apart: string[]
     },
     { kind: 'file' | 'directory' | 'symlink'; files: number; bytes: number; skipped: Skipped[] },
   ]
@@ -268,7 +278,8 @@ export interface HandOperations {
   ]
 }
 export type HandOperation = keyof HandOperations
-export type HandProgress = { text?: string; files?: number; bytes?: number }
+/** `read` of `total` bytes of an archive's file. */
+export type HandProgress = { text?: string; files?: number; bytes?: number; read?: number; total?: number }
 
 export interface CallOptions {
   signal?: AbortSignal

@@ -1,6 +1,6 @@
 /** A stream of bytes that nobody here looks into becomes a file. */
 import { createHash, randomBytes } from 'node:crypto'
-import { createWriteStream, linkSync, rmSync } from 'node:fs'
+import { createWriteStream, linkSync, openSync, rmSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { PyroError } from '../contract/errors.ts'
@@ -25,9 +25,12 @@ export async function saveBytes(body: Readable, dest: string, signal?: AbortSign
     }
   }
   try {
-    await pipeline(body, counted, createWriteStream(temp, { flags: 'wx', mode: 0o600 }), { signal })
+    // Opened here: a stream that opens the file itself would make it after one that fails at once was cleaned up.
+    const fd = openSync(temp, 'wx', 0o600)
+    await pipeline(body, counted, createWriteStream(temp, { fd }), { signal })
     linkSync(temp, dest)
   } finally {
+    body.destroy()
     rmSync(temp, { force: true })
   }
   return `sha256:${digest.digest('hex')}`

@@ -72,7 +72,7 @@ export interface Machine {
 export interface Machines {
   folder: string
   /** Starts one over new disks, or over those of another. */
-  start: (options?: { over?: Machine; inspect?: boolean; pids?: number }) => Promise<Machine>
+  start: (options?: { over?: Machine; inspect?: boolean; pids?: number; cpus?: number }) => Promise<Machine>
   /** Makes a tree the baseline of a machine that may run already. */
   seal: (machine: Machine, tree: string) => Promise<void>
   close: () => Promise<void>
@@ -110,13 +110,13 @@ export async function machines(init = join(ROOT, 'native/bin/pyro-guest')): Prom
 
   return {
     folder,
-    async start({ over, inspect = false, pids = 200 } = {}) {
+    async start({ over, inspect = false, pids = 200, cpus = 1 } = {}) {
       const name = `m${series}${count++}`
       const dir = join(folder, name)
       mkdirSync(dir, { mode: 0o700 })
       const limits = {
         enforcement: 'full' as const,
-        vcpu_count: 1,
+        vcpu_count: cpus,
         mem_mib: 256,
         pids_limit: pids,
         disk_mib: 512,

@@ -88,14 +88,15 @@ func serve(path string, config jobs.Config) error {
 	if err != nil {
 		return err
 	}
-	return Serve(Service{Listeners: []net.Listener{agent.Bounded(socket)}, Jobs: &config})
+	return Serve(Service{Listeners: []net.Listener{agent.Bounded(socket)}, Jobs: &config, Past: &past.Jobs{Dir: config.Spool}})
 }
 
 // Service is an agent and where it listens.
 type Service struct {
 	Listeners []net.Listener
-	// Jobs is nil where none run; then Past tells of those that did.
-	Jobs    *jobs.Config
+	// Jobs is nil where none run.
+	Jobs *jobs.Config
+	// Past tells of those that earlier starts ran.
 	Past    *past.Jobs
 	Machine agent.Machine
 	// WarmLate leaves what the first command needs until the first request is answered: the host waits for that one first.

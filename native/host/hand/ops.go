@@ -16,7 +16,7 @@ import (
 
 // operations is everything a hand can do.
 var operations = map[string]operation{
-	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree),
+	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree), "seed_look": takes(seedLook),
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
 	"usage": takes(usage), "export_stream": takes(exportStream), "pack": takes(packLayer), "unpack": takes(unpackLayer),

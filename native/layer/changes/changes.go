@@ -121,7 +121,7 @@ func (s *scan) directory(upper int, below layers, path string, depth int) error 
 		return fault.New("too_deep", path, "directories are nested more than %d deep", maxDepth)
 	}
 	entries, err := dirfd.List(upper)
-	if err != nil {
+	if err != nil && err != unix.ENOENT {
 		return fault.From(err, "reading", path)
 	}
 	above := make(map[string]bool, len(entries))

@@ -88,6 +88,9 @@ func Copy(ctx context.Context, src int, dst int, choose *Node, options Options) 
 // CopyEntry copies one name of the directory src, of any kind, into the directory dst under another name.
 func CopyEntry(ctx context.Context, src int, from string, dst int, to string, options Options) (*Totals, error) {
 	st, err := dirfd.Stat(src, from)
+	if err == unix.ENOENT {
+		return nil, options.changed(from)
+	}
 	if err != nil {
 		return nil, fault.From(err, "looking at", from)
 	}
@@ -106,6 +109,9 @@ func CopyEntry(ctx context.Context, src int, from string, dst int, to string, op
 
 func copyDirectory(ctx context.Context, src int, from string, dst int, to string, options Options) (*Totals, error) {
 	below, err := dirfd.ChildDir(src, from)
+	if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
+		return nil, options.changed(from)
+	}
 	if err != nil {
 		return nil, fault.From(err, "opening", from)
 	}
@@ -186,8 +192,8 @@ func (c *copier) skip(path string, reason string) {
 	}
 }
 
-func (c *copier) changed(path string) error {
-	return fault.Retry(c.ChangedCode, path, "%s changed while it was read", path)
+func (o *Options) changed(path string) error {
+	return fault.Retry(o.ChangedCode, path, "%s changed while it was read", path)
 }
 
 // count keeps the limits.

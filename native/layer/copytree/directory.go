@@ -98,6 +98,9 @@ func (c *copier) list(d *directory, node *Node, shown string) ([]name, error) {
 		return chosenNames(d.src, node), nil
 	}
 	entries, err := dirfd.List(d.src)
+	if err == unix.ENOENT {
+		return nil, c.changed(shown)
+	}
 	if err != nil {
 		return nil, fault.From(err, "reading", shown)
 	}
@@ -229,7 +232,7 @@ func (c *copier) finish(d *directory) error {
 		err = unix.Fchmod(d.dst, d.st.Mode&0o1777)
 	}
 	if err == nil {
-		err = futimens(d.dst, &d.st)
+		err = dirfd.SetOpenTimes(d.dst, &[2]unix.Timespec{d.st.Atim, d.st.Mtim})
 	}
 	if err != nil {
 		return fault.From(err, "setting the attributes of the copy of", d.path)

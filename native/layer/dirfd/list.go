@@ -16,7 +16,8 @@ type Entry struct {
 
 var listBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// List reads the entries of an open directory from where its offset stands, without "." and "..".
+// List reads the entries of an open directory from where its offset stands, without "." and "..". One that was removed
+// since it was opened gives ENOENT.
 func List(fd int) ([]Entry, error) {
 	buffer := listBuffers.Get().(*[]byte)
 	defer listBuffers.Put(buffer)

@@ -16,6 +16,9 @@ type Used struct {
 	Entries int64 `json:"entries"`
 }
 
+// maxDepth bounds what is open and what paths are kept at a time; what lies deeper is not counted.
+const maxDepth = 1000
+
 type inode struct{ dev, ino uint64 }
 
 // Usage adds up allocated blocks; a file with several names counts once.
@@ -38,16 +41,22 @@ func Usage(ctx context.Context, path string) (*Used, error) {
 		return nil, fault.From(err, "opening", path)
 	}
 	defer unix.Close(fd)
-	return used, used.add(ctx, fd, path, map[inode]bool{})
+	return used, used.add(ctx, fd, path, map[inode]bool{}, 0)
 }
 
 // add goes through one directory. Directories below are opened only after this one is read, one at a time; what
 // a running sandbox removes meanwhile is not counted.
-func (u *Used) add(ctx context.Context, fd int, path string, seen map[inode]bool) error {
+func (u *Used) add(ctx context.Context, fd int, path string, seen map[inode]bool, depth int) error {
 	if err := ctx.Err(); err != nil {
 		return fault.From(err, "", "")
 	}
+	if depth > maxDepth {
+		return nil
+	}
 	entries, err := dirfd.List(fd)
+	if err == unix.ENOENT {
+		return nil
+	}
 	if err != nil {
 		return fault.From(err, "reading", path)
 	}
@@ -73,7 +82,7 @@ func (u *Used) add(ctx context.Context, fd int, path string, seen map[inode]bool
 		if err != nil {
 			continue
 		}
-		err = u.add(ctx, child, path+"/"+entry.Name, seen)
+		err = u.add(ctx, child, path+"/"+entry.Name, seen, depth+1)
 		unix.Close(child)
 		if err != nil {
 			return err

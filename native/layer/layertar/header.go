@@ -104,37 +104,27 @@ func carried(name string) bool {
 }
 
 func listAttributes(fd int) ([]string, error) {
-	for {
-		size, err := unix.Flistxattr(fd, nil)
-		if err != nil || size == 0 {
-			return nil, err
-		}
-		list := make([]byte, size)
-		size, err = unix.Flistxattr(fd, list)
-		if err == unix.ERANGE {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return strings.Split(strings.TrimSuffix(string(list[:size]), "\x00"), "\x00"), nil
+	list, err := whole(func(room []byte) (int, error) { return unix.Flistxattr(fd, room) })
+	if err != nil || len(list) == 0 {
+		return nil, err
 	}
+	return strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00"), nil
 }
 
 func readAttribute(fd int, name string) ([]byte, error) {
+	return whole(func(room []byte) (int, error) { return unix.Fgetxattr(fd, name, room) })
+}
+
+// whole asks how much there is and then for that much, until it does not grow in between.
+func whole(get func(room []byte) (int, error)) ([]byte, error) {
 	for {
-		size, err := unix.Fgetxattr(fd, name, nil)
+		size, err := get(nil)
 		if err != nil || size == 0 {
 			return []byte{}, err
 		}
 		value := make([]byte, size)
-		size, err = unix.Fgetxattr(fd, name, value)
-		if err == unix.ERANGE {
-			continue
+		if size, err = get(value); err != unix.ERANGE {
+			return value[:max(size, 0)], err
 		}
-		if err != nil {
-			return nil, err
-		}
-		return value[:size], nil
 	}
 }

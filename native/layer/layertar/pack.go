@@ -132,6 +132,9 @@ func (p *packer) directory(fd int, path string, depth int) error {
 		}
 	}
 	entries, err := dirfd.List(fd)
+	if gone(err) {
+		return changed(path)
+	}
 	if err != nil {
 		return fault.From(err, "reading", path)
 	}
@@ -164,12 +167,13 @@ func (p *packer) entry(dir int, name string, path string, depth int) error {
 	if err != nil {
 		return fault.From(err, "looking at", path)
 	}
-	if !p.Plain && overlay.IsWhiteout(dir, name, &st) {
-		return p.mark(strings.TrimSuffix(path, name) + whiteoutPrefix + name)
-	}
+	// Also where the name itself is deleted: the tar has no word for that which does not mean something else.
 	if !p.Plain && strings.HasPrefix(name, whiteoutPrefix) {
 		p.skip(path, "name means a deletion in a layer")
 		return nil
+	}
+	if !p.Plain && overlay.IsWhiteout(dir, name, &st) {
+		return p.mark(strings.TrimSuffix(path, name) + whiteoutPrefix + name)
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:

@@ -1,11 +1,9 @@
-// Package seed copies a project into a new tree: what git knows of it, or everything.
+// Package seed makes a new tree of a project: of what git knows of it, of everything in a directory, or of an archive.
 package seed
 
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +27,8 @@ type Spec struct {
 	Take       bool  `json:"take"`
 	MaxEntries int64 `json:"max_entries"`
 	MaxBytes   int64 `json:"max_bytes"`
+	// Apart are directories that the source may neither hold nor lie in.
+	Apart []string `json:"apart"`
 }
 
 // Result tells what is in the new tree. Files and bytes are those of the work tree.
@@ -47,26 +47,36 @@ type Result struct {
 	Partial bool    `json:"partial"`
 }
 
-// Progress is what is reported on the way.
+// Progress is what is reported on the way; of an archive also how many of its own bytes were read.
 type Progress struct {
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
+	Read  int64 `json:"read,omitempty"`
+	Total int64 `json:"total,omitempty"`
 }
 
 // Seed makes the tree; on any error dest is not there.
 func Seed(ctx context.Context, spec Spec, progress func(any)) (*Result, error) {
-	if err := fault.Clean(spec.Source, spec.Dest); err != nil {
+	if err := fault.Clean(spec.Dest); err != nil {
 		return nil, err
 	}
-	source, err := openSource(spec.Source)
+	place, err := find(spec.Source, spec.Apart)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	if place.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		return seedArchive(ctx, spec, place, progress)
+	}
+	source, err := openDirectory(place, spec.Source)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(source)
-	if err := checkOverlap(spec.Source, spec.Dest); err != nil {
+	if err := checkOverlap(place, spec); err != nil {
 		return nil, err
 	}
-	real, err := filepath.EvalSymlinks(spec.Source)
+	real, err := os.Readlink(dirfd.ProcPath(source))
 	if err != nil {
 		return nil, fault.From(err, "resolving", spec.Source)
 	}
@@ -111,38 +121,4 @@ func (s *seeder) seed(ctx context.Context, t tree) (err error) {
 		}
 	}
 	return s.plain(ctx, t)
-}
-
-func openSource(path string) (int, error) {
-	fd, err := dirfd.OpenDir(path)
-	switch err {
-	case nil:
-		return fd, nil
-	case unix.ENOENT:
-		return -1, fault.New("seed_not_found", path, "%s does not exist", path)
-	case unix.ENOTDIR:
-		return -1, fault.New("seed_not_directory", path, "%s is not a directory", path)
-	}
-	return -1, fault.From(err, "opening", path)
-}
-
-// checkOverlap compares the real paths: a tree that contains its own copy would never end.
-func checkOverlap(source string, dest string) error {
-	realSource, err := filepath.EvalSymlinks(source)
-	if err != nil {
-		return fault.From(err, "resolving", source)
-	}
-	realParent, err := filepath.EvalSymlinks(filepath.Dir(dest))
-	if err != nil {
-		return fault.From(err, "resolving", filepath.Dir(dest))
-	}
-	realDest := filepath.Join(realParent, filepath.Base(dest))
-	if within(realDest, realSource) || within(realSource, realDest) {
-		return fault.New("seed_overlap", source, "%s and %s overlap", source, dest)
-	}
-	return nil
-}
-
-func within(path string, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }

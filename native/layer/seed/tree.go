@@ -207,7 +207,7 @@ func (s *seeder) copy(ctx context.Context, t tree, choose *copytree.Node) ([]str
 			found = append(found, path)
 			return true
 		},
-		Progress: func(files int64, bytes int64) { s.progress(Progress{r.Files + files, r.Bytes + bytes}) },
+		Progress: func(files int64, bytes int64) { s.progress(Progress{Files: r.Files + files, Bytes: r.Bytes + bytes}) },
 	})
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ func (s *seeder) settle(path string, entry os.DirEntry, when unix.Timespec) erro
 		return fault.From(err, "setting the attributes of", path)
 	}
 	if (r.Files+r.Links)%512 == 0 {
-		s.progress(Progress{r.Files, r.Bytes})
+		s.progress(Progress{Files: r.Files, Bytes: r.Bytes})
 	}
 	return nil
 }

@@ -7,18 +7,27 @@ export default operation({
   command: ['doctor'],
   sdk: 'doctor',
   tool: 'doctor',
-  summary: 'Say what works on this machine, what does not, and what would mend it.',
+  summary: 'Say what is slower, weaker or missing on this machine, and what would mend it.',
   description:
-    'Tries each part for real: the native binary, the holder, user namespaces, the OCI runtime, overlays, limits.',
+    'Looks at what sandboxes need of this machine (namespaces, ids, control groups, KVM, programs, file systems; also ' +
+    'inside containers, runners of continuous integration and WSL), then tries each part for real, to a command in a ' +
+    'workspace. What is not as it could be comes with the reason and the one command that mends it.',
   input: z.object({ environment: environmentName.default('host') }).strict(),
   output: z.object({
     ok: z.boolean().describe('A workspace can be created here.'),
     checks: z.array(
       z.object({
         name: z.string(),
-        status: z.enum(['ok', 'warning', 'failed']),
-        message: z.string(),
-        hint: z.string().nullable(),
+        status: z
+          .enum(['ok', 'slower', 'weaker', 'missing'])
+          .describe(
+            'slower: works and takes longer than it need; weaker: with less isolation, fewer limits or more risk; missing: not here.',
+          ),
+        why: z.string().describe('What was found.'),
+        command: z
+          .string()
+          .nullable()
+          .describe('Mends it; null where nothing is to mend, or no command can.'),
       }),
     ),
   }),

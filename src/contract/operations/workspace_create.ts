@@ -3,6 +3,7 @@ import type { ErrorCode } from '../errors.ts'
 import {
   environmentName,
   labels,
+  lifetimes,
   limits,
   placement,
   seedFields,
@@ -11,21 +12,10 @@ import {
 } from '../fields.ts'
 import { operation } from '../operation.ts'
 
-/** What making any workspace can say, also one that lives for a single command. */
-export const CREATE_ERRORS: ErrorCode[] = [
+/** What starting any sandbox can say. */
+export const SANDBOX_ERRORS: ErrorCode[] = [
   'environment_not_found',
-  'seed_not_found',
-  'seed_not_directory',
-  'seed_overlap',
-  'seed_too_large',
-  'seed_changed',
-  'seed_bare',
-  'git_failed',
-  'repo_unreachable',
-  'ref_not_found',
-  'timed_out',
   'home_unsuitable',
-  'backend_unavailable',
   'runtime_missing',
   'runtime_failed',
   'subids_missing',
@@ -39,6 +29,19 @@ export const CREATE_ERRORS: ErrorCode[] = [
   'cancelled',
 ]
 
+/** What making any workspace can say, also one that lives for a single command. */
+export const CREATE_ERRORS: ErrorCode[] = [
+  ...SANDBOX_ERRORS,
+  'seed_not_found',
+  'seed_unsupported',
+  'seed_unreadable',
+  'seed_invalid',
+  'seed_overlap',
+  'seed_too_large',
+  'seed_changed',
+  'backend_unavailable',
+]
+
 export default operation({
   name: 'workspace_create',
   command: ['workspace', 'create'],
@@ -46,10 +49,12 @@ export default operation({
   tool: 'workspace_create',
   summary: 'Create a workspace and start it.',
   description:
-    'The seed directory is copied, so nothing done inside reaches it. From a git checkout the tracked and the untracked, ' +
-    'not ignored files are taken, and a .git of its own: the same HEAD, branches, index and stash, no hooks, no ' +
-    'credentials, no path of this machine, and only the history that something leads to. From any other directory all ' +
-    'files are taken. What cannot be read is skipped and listed. Costs a copy of the seed, plus a start of tens of milliseconds.',
+    'The seed is copied, so nothing done inside reaches it. From a git checkout the tracked and the untracked, not ignored ' +
+    'files are taken, and a .git of its own: the same HEAD, branches, index and stash, no hooks, no credentials, no path ' +
+    'of this machine, and only the history that something leads to; from any other directory all files; what cannot be ' +
+    'read is skipped and listed. An archive (tar, also compressed by gzip or zstd, told by its content) is taken whole or ' +
+    'refused: nothing in it may lead out of it. Set-id bits and extended attributes are left out. Costs a copy of the seed, ' +
+    'plus a start of tens of milliseconds.',
   input: z
     .object({
       environment: environmentName,
@@ -58,6 +63,7 @@ export default operation({
       labels: labels.default({}),
       ...placement,
       ...limits,
+      ...lifetimes,
     })
     .strict(),
   output: workspace,
@@ -68,8 +74,10 @@ export default operation({
     flags: { labels: 'label' },
     examples: [
       'workspace create host --seed-path . --name fix-login',
+      'workspace create host --seed-path ./release.tar.zst',
       'workspace create host --label team=core --id-only',
       'workspace create host --repo https://git.example.org/team/project.git --ref v1.2',
+      'workspace create host --idle-seconds 3600 --ttl-seconds 604800',
       'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],
   },

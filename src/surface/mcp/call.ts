@@ -5,8 +5,11 @@ import type { Client } from '../sdk/client.ts'
 import { textOf } from './text.ts'
 import type { Tool } from './tools.ts'
 
+/** Who answers: a client of an engine, or the engine itself. */
+export type Asked = Pick<Client, 'call'>
+
 interface ToolCall {
-  engine: Client
+  engine: Asked
   tool: Tool
   input: Record<string, unknown> | undefined
   signal: AbortSignal

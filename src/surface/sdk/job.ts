@@ -219,7 +219,7 @@ export class Job implements Disposable {
     const ended = this.#status?.state !== answer.state
     this.#status = statusOf(answer)
     const news = [stdout, stderr].map((stream) =>
-      stream.update(answer[stream.name], asked[stream.name], answer.spool_path),
+      stream.update(answer[stream.name], asked[stream.name], this.#client.remote ? null : answer.spool_path),
     )
     // Nobody reads: output alone is no reason to ask again at once.
     return readers.length > 0 ? ended || news.some(Boolean) : ended

@@ -22,11 +22,15 @@ export const METHODS = {
   killJob: 'workspace_job_kill',
   logsWorkspace: 'workspace_logs',
   exportWorkspace: 'workspace_export',
+  stopWorkspace: 'workspace_stop',
+  startWorkspace: 'workspace_start',
   deleteWorkspace: 'workspace_delete',
   doctor: 'doctor',
   demo: 'demo',
   statusDaemon: 'daemon_status',
   stopDaemon: 'daemon_stop',
+  listenDaemon: 'daemon_listen',
+  tokenDaemon: 'daemon_token',
 } as const satisfies Record<MethodName, OperationName>
 
 /** Operations that only read: they are asked again when the engine went away before it answered. */

@@ -1,4 +1,5 @@
-package layertar_test
+// Package tartest makes tars for fuzzers: what is tried is what tars say, and not whether they are tars.
+package tartest
 
 import (
 	"archive/tar"
@@ -14,7 +15,8 @@ var (
 	kinds = []byte{tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeLink, tar.TypeFifo, tar.TypeChar, tar.TypeXGlobalHeader, 'Z'}
 	parts = []string{"", "a", "b", "c", ".", "..", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh.", ".wh..", ".wh..wh.plnk", "canary",
 		"a/../..", "/", strings.Repeat("n", 256), strings.Repeat("d/", 1001)}
-	links      = []string{"a", "b", "a/b", "../canary", "/", "", ".", "..", strings.Repeat("l", 4096), "c"}
+	links = []string{"a", "b", "a/b", "../canary", "/", "", ".", "..", strings.Repeat("l", 4096), "c",
+		"/workspace/a", "/workspace/../a", "a/../b", "a/../../b", "b/a/.."}
 	contents   = []string{"", "x", strings.Repeat("\x00", 5000), strings.Repeat("x", 5000) + strings.Repeat("\x00", 5000), strings.Repeat("y", 600_000)}
 	attributes = []map[string]string{
 		nil, {"user.a": "v"}, {"user.overlay.opaque": "y"}, {"security.capability": "\x01\x00\x00\x02" + zeros(16)},
@@ -45,7 +47,8 @@ func name(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "/")
 }
 
-func compile(program []byte) []byte {
+// Compile makes a tar of a program.
+func Compile(program []byte) []byte {
 	var out bytes.Buffer
 	writer := tar.NewWriter(&out)
 	for ; len(program) >= 6; program = program[6:] {
@@ -99,8 +102,8 @@ func retype(headers []byte, kind byte) {
 	last[154], last[155] = 0, ' '
 }
 
-// entryPrograms say one thing about a name and then another.
-var entryPrograms = func() [][]byte {
+// Programs say one thing about a name and then another.
+var Programs = func() [][]byte {
 	programs := [][]byte{{}}
 	for first := range kinds {
 		for second := range kinds {
@@ -124,6 +127,9 @@ var entryPrograms = func() [][]byte {
 	for link := range links {
 		programs = append(programs, []byte{0, 0, 0, 1, 1, 0, 3, 0, 0, 2, byte(link), 0}, []byte{2, 0, 0, 1, byte(link), 0, 3, 0, 0, 2, 0, 0},
 			[]byte{0, 0, 1, 2, 1, 0, 3, 0, 0, 3, byte(link), 0, 3, 0, 0, 3, byte(link), 0})
+	}
+	for link := range links {
+		programs = append(programs, []byte{2, 0, 0, 1, byte(link), 0}, []byte{1, 0, 1, 2, 0, 0, 2, 0, 1, 2, byte(link), 0}, []byte{2, 0, 0, 2, byte(link), 0, 2, 0, 0, 3, 10, 0})
 	}
 	for content := range contents {
 		programs = append(programs, []byte{0, 0, 0, 1, byte(content), 0, 0, 0, 0, 2, 4, 0, 0, 0, 0, 3, 4, 0})
