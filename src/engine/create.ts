@@ -13,7 +13,6 @@ import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
-import { running } from './layers.ts'
 import { checkSeed, emptySeed, isSeeded, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }

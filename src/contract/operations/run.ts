@@ -1,13 +1,6 @@
 import { z } from 'zod'
-import {
-  commandFields,
-  environmentName,
-  execResult,
-  lifetimes,
-  limits,
-  placement,
-  seedFields,
-} from '../fields.ts'
+import { commandFields, environmentName, execResult, lifetimes, limits, placement } from '../fields.ts'
+import { seedFields } from '../seed.ts'
 import { operation } from '../operation.ts'
 import { CREATE_ERRORS } from './workspace_create.ts'
 

@@ -1,15 +1,7 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import {
-  environmentName,
-  labels,
-  lifetimes,
-  limits,
-  placement,
-  seedFields,
-  workspace,
-  workspaceName,
-} from '../fields.ts'
+import { environmentName, labels, lifetimes, limits, placement, workspace, workspaceName } from '../fields.ts'
+import { seedFields } from '../seed.ts'
 import { operation } from '../operation.ts'
 
 /** What starting any sandbox can say. */
