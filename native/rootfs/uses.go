@@ -91,9 +91,13 @@ func usersOf(build string) ([]User, error) {
 	}
 	var users []User
 	for _, entry := range entries {
+		// One that is being noted at this moment, or that a killed call left; it goes with the build.
+		if entry.Name()[0] == '.' {
+			continue
+		}
 		link := filepath.Join(folder, entry.Name())
 		dir, err := os.Readlink(link)
-		if err == nil && entry.Name()[0] != '.' {
+		if err == nil {
 			if _, err := os.Lstat(dir); err == nil || !os.IsNotExist(err) {
 				users = append(users, User{Name: entry.Name(), Dir: dir})
 				continue

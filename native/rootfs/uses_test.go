@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +71,27 @@ func TestUsesAndRemovalsNeverMeet(t *testing.T) {
 		must(t, os.Remove(workspace))
 		_, err := Remove(ctx, RemoveSpec{Build: build})
 		must(t, err)
+	}
+}
+
+func TestManyUsersAtOnce(t *testing.T) {
+	ctx, homes := context.Background(), t.TempDir()
+	build := newBuild(t, t.TempDir(), "", "one", 1)
+	var wait sync.WaitGroup
+	for i := range 100 {
+		workspace := filepath.Join(homes, strconv.Itoa(i))
+		must(t, os.Mkdir(workspace, 0o700))
+		wait.Go(func() {
+			if kept, err := Use(ctx, UseSpec{Build: build, User: User{Name: "ws-" + strconv.Itoa(i), Dir: workspace}}); err != nil || !kept.There {
+				t.Errorf("%v, %v", kept, err)
+			}
+		})
+	}
+	wait.Wait()
+	users, err := usersOf(build)
+	must(t, err)
+	if len(users) != 100 {
+		t.Errorf("%d users", len(users))
 	}
 }
 
