@@ -29,6 +29,7 @@ export const ERRORS = {
   job_not_found: { ...missing, meaning: 'The workspace has no job with this id.' },
   path_not_found: { ...missing, meaning: 'Nothing exists at the path inside the workspace.' },
   seed_not_found: { ...missing, meaning: 'The seed path does not exist on this machine.' },
+  ref_not_found: { ...missing, meaning: 'The repository has no such branch, tag or commit.' },
   output_parent_missing: {
     ...missing,
     meaning: 'The folder that would hold the exported file does not exist.',
@@ -49,6 +50,8 @@ export const ERRORS = {
     meaning: 'The workspace runs as many commands at a time as it can.',
   },
   job_running: { ...conflict, meaning: 'The job has not ended.' },
+  seed_bare: { ...refused, meaning: 'The seed path is a bare git repository, which has no files.' },
+  git_failed: { ...refused, meaning: 'Git cannot read the repository that the seed is.' },
   seed_unsupported: {
     ...refused,
     meaning: 'The seed path is neither a directory nor an archive of a kind that is known.',
@@ -124,6 +127,11 @@ export const ERRORS = {
     meaning: 'A part of an environment could not be downloaded or built; what had begun was undone.',
   },
   native_missing: { ...unavailable, meaning: 'The native binary is missing or does not match.' },
+  repo_unreachable: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The repository could not be cloned.',
+  },
   disk_full: { ...unavailable, exit: 7, http: 507, meaning: 'The disk is full; what had begun was undone.' },
   guest_unreachable: { ...unavailable, retryable: true, meaning: 'The sandbox does not answer.' },
   engine_unreachable: {

@@ -37,10 +37,6 @@ export const hostPath = somePath.refine(
 /** Below /workspace; what leads out is path_outside_workspace. */
 export const insidePath = somePath
 
-export const seedPath = hostPath.describe(
-  'Directory, or archive (.tar, .tar.gz, .tgz, .tar.zst), copied to /workspace. Default: an empty workspace.',
-)
-
 const text = (most: number) =>
   z
     .string()
@@ -203,9 +199,15 @@ export const workspace = z.object({
   }),
   network_policy: z.enum(['off']),
   workspace_seed: z.object({
-    origin_kind: z.enum(['empty', 'directory', 'git', 'archive']),
-    origin_ref: z.string().nullable().describe('Host path it came from.'),
+    origin_kind: z
+      .enum(['empty', 'directory', 'git', 'archive', 'repository'])
+      .describe('repository: it was cloned.'),
+    origin_ref: z.string().nullable().describe('Host path or address it came from.'),
     head: z.string().nullable().describe('Commit of a git tree.'),
+    branch: z.string().nullable().describe('Branch of a git tree; null where none is checked out.'),
+    ref: z.string().nullable().describe('What was asked for of a repository.'),
+    shallow: z.boolean().describe('Its history was cut off where it came from, and is here.'),
+    partial: z.boolean().describe('Objects that were not fetched where it came from are not here either.'),
     files: z.int(),
     bytes: z.int(),
     skipped_count: z.int(),

@@ -15,7 +15,7 @@ import type { Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
 import { asProgress } from './pull.ts'
-import { checkSeed, emptySeed, laySeed } from './seed.ts'
+import { checkSeed, emptySeed, isSeeded, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -42,14 +42,14 @@ export async function createWorkspace(
   )
   return engine.queues.run(row.id, async () => {
     const layers = engine.backends.layersOf(row)
-    const of = { id: row.id, slot: row.slot, seeded: input.seed_path !== undefined }
+    const of = { id: row.id, slot: row.slot, seeded: isSeeded(input) }
     const { dir } = layerPaths(engine.home, row.id)
     try {
       mkdirSync(join(dir, 'bundle'), { recursive: true, mode: 0o700 })
       const [seed, { medium, sandbox }] = await both(
         context.signal,
         async (signal) => {
-          const seed = await laySeed(layers, of, input, { ...context, signal })
+          const seed = await laySeed(engine, layers, of, input, { ...context, signal })
           engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
           await layers.seal(of)
           engine.record('create.mounted', () => {})

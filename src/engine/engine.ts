@@ -61,6 +61,8 @@ export interface Engine {
   expired: ExpiredTable<DeletionReport>
   record: Journal
   queues: Queues
+  /** The native binary. */
+  binary: string
   hand: HandService
   backends: Backends
   guests: Guests

@@ -18,6 +18,9 @@ export async function run(
   const {
     environment,
     seed_path,
+    seed_all,
+    repo,
+    ref,
     backend,
     isolation,
     vcpu_count,
@@ -28,9 +31,10 @@ export async function run(
     ...command
   } = input
   const limits = { vcpu_count, mem_mib, pids_limit, disk_mib }
+  const seed = { seed_path, seed_all, repo, ref }
   const given = {
     environment,
-    seed_path,
+    ...seed,
     backend,
     isolation,
     ttl_seconds,

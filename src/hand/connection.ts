@@ -118,6 +118,8 @@ const HINTS: Record<string, string> = {
   output_parent_missing: 'Create the folder first.',
   build_failed: 'Make the call again; where a download failed, see that the archives can be reached.',
   tool_missing: 'Install it: sudo apt-get install e2fsprogs erofs-utils',
+  seed_bare: 'Clone it instead: --repo with its path.',
+  git_failed: 'See that git status works there.',
   output_unsuitable: 'Choose a target in a folder of your own.',
   seed_unsupported: 'Seed a directory, a .tar, a .tar.gz or a .tar.zst; unpack anything else first.',
   seed_unreadable: 'Choose a path that this user may read, and name it without links of others.',

@@ -127,7 +127,10 @@ export interface HandOperations extends BuildOperations {
       source: string
       dest: string
       owner: Owner
+      /** Of a git checkout, ignored files too. */
       all: boolean
+      /** It is a clone without files that was made for this: its objects are moved out of it. */
+      take: boolean
       max_entries: number
       max_bytes: number
       apart: string[]
@@ -141,6 +144,10 @@ export interface HandOperations extends BuildOperations {
       skipped_count: number
       skipped: Skipped[]
       head: string | null
+      /** Full name of the branch that is checked out. */
+      ref: string | null
+      shallow: boolean
+      partial: boolean
     },
   ]
   mount_stack: [StackMount, Record<string, never>]

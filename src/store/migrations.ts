@@ -55,6 +55,8 @@ const STEPS = [
      expired_at INTEGER NOT NULL,
      report TEXT
    ) STRICT;`,
+  `UPDATE workspaces SET seed = json_insert(seed, '$.branch', NULL, '$.ref', NULL, '$.shallow', json('false'),
+     '$.partial', json('false'));`,
 ]
 
 export const SCHEMA_VERSION = STEPS.length

@@ -134,6 +134,7 @@ function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop:
     exports: exportTable(store),
     expired: expiredTable<DeletionReport>(store),
     record,
+    binary: native,
     queues: all,
     hand,
     backends,

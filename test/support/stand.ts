@@ -106,7 +106,7 @@ export function stand(kind: LayerStore['kind'], hand: HandService, folder: strin
       await Promise.all([
         start(of, medium),
         (async () => {
-          if (source !== null && source !== '') await store.seed(of, source, {})
+          if (source !== null && source !== '') await store.seed(of, { path: source }, {})
           await store.seal(of)
         })(),
       ])

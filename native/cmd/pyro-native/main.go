@@ -7,6 +7,7 @@ import (
 
 	"pyro/native/host/hand"
 	"pyro/native/host/hold"
+	"pyro/native/host/leash"
 	"pyro/native/host/machine"
 	"pyro/native/host/tool"
 	"pyro/native/wire"
@@ -16,6 +17,7 @@ var commands = map[string]func(args []string) int{
 	"hold":    hold.Main,
 	"hand":    hand.Main,
 	"keep":    machine.Keep,
+	"leash":   leash.Main,
 	"tool":    tool.Main,
 	"version": version,
 }
@@ -31,6 +33,6 @@ func main() {
 			os.Exit(command(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: pyro-native hold | hand | keep | tool | version")
+	fmt.Fprintln(os.Stderr, "usage: pyro-native hold | hand | keep | leash | tool | version")
 	os.Exit(2)
 }

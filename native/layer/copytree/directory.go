@@ -104,9 +104,12 @@ func (c *copier) list(d *directory, node *Node, shown string) ([]name, error) {
 	if err != nil {
 		return nil, fault.From(err, "reading", shown)
 	}
-	names := make([]name, len(entries))
-	for i, entry := range entries {
-		names[i] = name{entry.Name, entry.Type, entry.Name}
+	names := make([]name, 0, len(entries))
+	for _, entry := range entries {
+		if entry.Name == ".git" && c.Repository != nil && c.Repository(d.path) {
+			continue
+		}
+		names = append(names, name{entry.Name, entry.Type, entry.Name})
 	}
 	return names, nil
 }

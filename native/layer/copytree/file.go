@@ -77,6 +77,9 @@ func (c *copier) strayDirectory(d *directory, one name, fd int) error {
 		return fault.From(err, "opening the copy of", child.path)
 	}
 	defer unix.Close(child.dst)
+	if c.Repository != nil {
+		c.Repository(child.path)
+	}
 	return c.finish(child)
 }
 

@@ -52,6 +52,6 @@ export default operation({
     ),
   }),
   effects: { readOnly: true, destructive: false, idempotent: true },
-  errors: [],
+  errors: ['environment_not_found'],
   cli: { examples: ['doctor', 'doctor --environment debian:12', 'doctor --json'] },
 })

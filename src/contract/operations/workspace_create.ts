@@ -1,15 +1,7 @@
 import { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
-import {
-  environmentName,
-  labels,
-  lifetimes,
-  limits,
-  placement,
-  seedPath,
-  workspace,
-  workspaceName,
-} from '../fields.ts'
+import { environmentName, labels, lifetimes, limits, placement, workspace, workspaceName } from '../fields.ts'
+import { seedFields } from '../seed.ts'
 import { operation } from '../operation.ts'
 
 /** What starting any sandbox can say. */
@@ -50,14 +42,16 @@ export default operation({
   tool: 'workspace_create',
   summary: 'Create a workspace and start it.',
   description:
-    'The seed is copied, so nothing done inside reaches it. From a git tree the tracked and the untracked, not ignored ' +
-    'files are taken; from any other directory all files; what cannot be read is skipped and listed. An archive (tar, ' +
-    'also compressed by gzip or zstd, told by its content) is taken whole or refused: nothing in it may lead out of it. ' +
-    'Set-id bits and extended attributes are left out. Costs a copy of the seed, plus a start of tens of milliseconds.',
+    'The seed is copied, so nothing done inside reaches it. From a git checkout the tracked and the untracked, not ignored ' +
+    'files are taken, and a .git of its own: the same HEAD, branches, index and stash, no hooks, no credentials, no path ' +
+    'of this machine, and only the history that something leads to; from any other directory all files; what cannot be ' +
+    'read is skipped and listed. An archive (tar, also compressed by gzip or zstd, told by its content) is taken whole or ' +
+    'refused: nothing in it may lead out of it. Set-id bits and extended attributes are left out. Costs a copy of the seed, ' +
+    'plus a start of tens of milliseconds.',
   input: z
     .object({
       environment: environmentName,
-      seed_path: seedPath.optional(),
+      ...seedFields,
       name: workspaceName.optional(),
       labels: labels.default({}),
       ...placement,
@@ -75,6 +69,7 @@ export default operation({
       'workspace create host --seed-path . --name fix-login',
       'workspace create host --seed-path ./release.tar.zst',
       'workspace create host --label team=core --id-only',
+      'workspace create host --repo https://git.example.org/team/project.git --ref v1.2',
       'workspace create host --idle-seconds 3600 --ttl-seconds 604800',
       'workspace create debian:12-base --isolation machine --disk-mib 8192',
     ],

@@ -19,6 +19,7 @@ export async function doctor(
   name: string,
   context: CallContext,
 ): Promise<OutputOf<'doctor'>> {
+  engine.environments.require(name)
   const host = hostOf()
   const checks: Check[] = machineChecks(host, engine)
   const check = async (name: string, work: () => Promise<Finding>) => {

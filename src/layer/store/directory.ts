@@ -103,14 +103,15 @@ export function directoryStore({ hand, home, seedLimits = SEED_LIMITS }: Directo
       return medium(of, at, built, true)
     },
 
-    async seed(of, source, options) {
+    async seed(of, { path: source, all = false, take = false }, options) {
       const { who, paths } = await place(of)
       const args = {
         source,
         dest: paths.baseline,
         owner: who.sealed,
-        all: false,
-        apart: [home],
+        all,
+        take,
+        apart: take ? [] : [home],
         ...seedLimits,
       }
       return hand.call('seed', args, options)

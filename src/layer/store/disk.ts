@@ -128,9 +128,17 @@ export function diskStore({
       return medium(of, at, again, false)
     },
 
-    async seed(of, source, options) {
+    async seed(of, { path: source, all = false, take = false }, options) {
       const { who, tree } = await place(of)
-      const args = { source, dest: tree, owner: who.sealed, all: false, apart: [home], ...seedLimits }
+      const args = {
+        source,
+        dest: tree,
+        owner: who.sealed,
+        all,
+        take,
+        apart: take ? [] : [home],
+        ...seedLimits,
+      }
       return hand.call('seed', args, options)
     },
 

@@ -25,6 +25,14 @@ export interface Subject {
   seeded: boolean
 }
 
+/** What a baseline is made from. */
+export interface SeedSource {
+  path: string
+  /** Of a git checkout, ignored files too. */
+  all?: boolean
+  /** It is a clone without files that was made for this: its objects are moved out of it, and its files made. */
+  take?: boolean
+}
 export type Seeded = HandOperations['seed'][1]
 export type Changes = HandOperations['changes'][1]
 export type Taken = HandOperations['export'][1]
@@ -109,7 +117,7 @@ export interface LayerStore {
    */
   restack: (of: Subject, environment: Environment, options: BuildOptions) => Promise<SandboxSpec['medium']>
   /** Copies a directory or an archive of this machine: the baseline to be. On failure nothing of it is left. */
-  seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>
+  seed: (of: Subject, source: SeedSource, options: CallOptions) => Promise<Seeded>
   /** Makes a /workspace of the baseline, where there is one, and a writable layer. */
   seal: (of: Subject) => Promise<void>
   /** Gives a running sandbox its /workspace; after stack and seal. */

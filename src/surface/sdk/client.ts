@@ -7,6 +7,7 @@ import { requirePrivate } from '../../wiring/private.ts'
 import { whole } from './answer.ts'
 import { type EndpointOptions, remoteOf } from './endpoint.ts'
 import { askOnce } from './once.ts'
+import { isPath } from '../../contract/address.ts'
 import { HOST_PATHS, READ_ONLY } from './names.ts'
 import { remoteCalls } from './remote.ts'
 import { SILENCE_MS, cancelled, sender } from './send.ts'
@@ -147,5 +148,7 @@ function absolutePaths(input: Record<string, unknown>): Record<string, unknown> 
     if (typeof path === 'string' && path !== '' && !path.startsWith('/'))
       absolute = { ...absolute, [field]: resolve(path) }
   }
+  const { repo } = input
+  if (typeof repo === 'string' && isPath(repo)) absolute = { ...absolute, repo: resolve(repo) }
   return absolute
 }
