@@ -7,7 +7,7 @@ import { cliBench } from './cli.ts'
 import { withEngine } from './engine.ts'
 import { outputBench } from './output.ts'
 import { machineBench } from './machine.ts'
-import { seedBench } from './seed.ts'
+import { SEED_SHAPES, seedBench } from './seed.ts'
 import { execBench, startBench, versionOf } from './start.ts'
 import type { Claim } from './stats.ts'
 import { missingForMachines } from '../test/support/machines.ts'
@@ -58,8 +58,8 @@ await withEngine(isRoot ? 'root' : 'user', async (bench) => {
   await add(cliBench(bench))
   if (isRoot) for (const claim of ordinaryUser()) note(claim)
   if (missingForMachines().length === 0) await add(machineBench())
-  await add(seedBench(bench, 1000))
-  await add(seedBench(bench, 100_000))
+  for (const files of [1000, 100_000])
+    for (const shape of Object.values(SEED_SHAPES)) await add(seedBench(bench, files, shape))
 })
 
 if (asUser) console.log(JSON.stringify(claims))
@@ -96,8 +96,13 @@ ${rows.join('\n')}
 - **exec**: one call, one request to the agent, two records. The other side is posix_spawn and wait in a program inside.
 - **output**: the agent splices a command's pipe into a ring file; a reader on this machine reads that file and
   acknowledges by cursor, so bytes do not pass through the engine.
-- **machine**: emulated here, so both sides are. Serving is a request answered by the agent, after the modules, the disks and
-  the root; the bare init opens one port and writes a byte. A request is HTTP/2 and JSON in an emulated processor.
-- **seed**: the time of a seeded create less that of an empty one.
+- **machine**: emulated here, so both sides are, with the processors and the memory that a workspace gets by default. Serving
+  is a request answered by the agent, after the modules, the disks and the root; the bare init opens one port and writes a
+  byte. Its machine has the same disks. A round trip over the channel is a PING of HTTP/2 on the session that is kept: what
+  every message on it costs before an agent looks at it. A request is that with a stream, its headers and JSON, in Go on
+  an emulated processor. A command's output is the time of \`head\`, its pipe, the spool and the reading of it through the
+  channel; the raw port's bytes come out of one piece of memory.
+- **seed**: the time of a seeded create less that of an empty one. An archive is read by one thread while others write what
+  came out of it; all that a seed refuses is looked for on the way.
 `
 }

@@ -1,68 +1,36 @@
-// Bundles what the published package carries: dist/cli.cjs; dist/daemon.js, dist/mcp.js and dist/sdk.js with their shared
-// chunks; and the types of the SDK. Nothing outside dist/ is written.
-import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+// Fills dist/ with what the published package carries: programs, the types of the SDK, the native programs for each
+// architecture, the manual page, licences. scripts/build calls it, with Go on PATH. Nothing outside dist/ is written.
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type BuildOptions, build } from 'esbuild'
-import { describe } from '../src/contract/describe.ts'
+import { bundle } from './bundle.ts'
+import { licences } from './licences.ts'
+import { manualPage } from './man.ts'
+import { types } from './types.ts'
 
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
+const built = join(root, 'native/bin/package')
 
 rmSync(dist, { recursive: true, force: true })
-const common = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node24',
-  minifySyntax: true,
-  minifyWhitespace: true,
-  minifyIdentifiers: true,
-  legalComments: 'none',
-  logLevel: 'warning',
-} satisfies BuildOptions
+const inputs = await bundle(root, dist)
+types(root, join(dist, 'types'))
 
-await build({
-  ...common,
-  entryPoints: {
-    daemon: 'src/wiring/daemon.ts',
-    mcp: 'src/surface/mcp/serve.ts',
-    sdk: 'src/surface/sdk/index.ts',
-  },
-  outdir: dist,
-  splitting: true,
-  chunkNames: 'chunk/[name]-[hash]',
-  format: 'esm',
-  // CommonJS packages inside the bundle call require for Node's own modules.
-  banner: {
-    js: "import{createRequire as __pyroRequire}from'node:module';const require=__pyroRequire(import.meta.url);",
-  },
-})
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+mkdirSync(join(dist, 'man'))
+writeFileSync(join(dist, 'man/pyro.1'), manualPage(version))
 
-// One CommonJS file: requiring one of Node's own modules loads less than importing it does, and the command line starts
-// without a schema library, as what it needs of the contract is put in as data.
-await build({
-  ...common,
-  entryPoints: ['src/surface/cli/main.ts'],
-  outfile: join(dist, 'cli.cjs'),
-  format: 'cjs',
-  define: { PYRO_OPERATIONS: JSON.stringify(describe()), 'import.meta.url': '__pyroUrl' },
-  banner: { js: "const __pyroUrl=require('node:url').pathToFileURL(__filename).href;" },
-  plugins: [
-    {
-      name: 'mcp-apart',
-      setup({ onResolve }) {
-        onResolve({ filter: /mcp\/serve\.ts$/ }, () => ({ path: './mcp.js', external: true }))
-        // Never loaded: the data above stands in its place.
-        onResolve({ filter: /contract\/describe\.ts$/ }, () => ({ path: './mcp.js', external: true }))
-      },
-    },
-  ],
-})
-execFileSync(
-  process.execPath,
-  [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'build/types.json')],
-  {
-    stdio: 'inherit',
-  },
+const native = join(dist, 'native')
+mkdirSync(native)
+const binaries = readdirSync(built).filter((name) => /^pyro-(native|guest)-/.test(name))
+for (const name of binaries) {
+  copyFileSync(join(built, name), join(native, name))
+  chmodSync(join(native, name), 0o755)
+}
+writeFileSync(
+  join(dist, 'LICENSES.txt'),
+  licences(
+    root,
+    inputs,
+    binaries.map((name) => join(native, name)),
+  ),
 )

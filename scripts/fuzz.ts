@@ -1,4 +1,4 @@
-// Runs the fuzzers alone and measures how many lines of the parsers of guest bytes they reach.   fuzz.ts [--short]
+// Runs the fuzzers alone and measures how many lines of the parsers of guest bytes, and of archives, they reach.   fuzz.ts [--short]
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,6 +30,12 @@ const PARSERS = [
   'src/layer/pour.ts',
 ]
 const GO_PARSERS = [
+  'native/layer/archive/entries.go',
+  'native/layer/archive/kind.go',
+  'native/layer/archive/open.go',
+  'native/layer/archive/stays.go',
+  'native/layer/archive/tree.go',
+  'native/layer/archive/unpack.go',
   'native/layer/changes/changes.go',
   'native/layer/changes/compare.go',
   'native/layer/changes/layers.go',
@@ -54,9 +60,14 @@ const GO_PARSERS = [
   'native/layer/layertar/packfile.go',
   'native/layer/layertar/unpack.go',
   'native/layer/overlay/marks.go',
+  'native/layer/tarstream/content.go',
+  'native/layer/tarstream/name.go',
+  'native/layer/tarstream/stream.go',
 ]
 const GO_FUZZERS: [folder: string, name: string][] = [
   ['./layer', 'FuzzTree'],
+  ['./layer/archive', 'FuzzArchive'],
+  ['./layer/archive', 'FuzzArchiveEntries'],
   ['./layer/export', 'FuzzReceive'],
   ['./layer/layertar', 'FuzzUnpack'],
   ['./layer/layertar', 'FuzzEntries'],

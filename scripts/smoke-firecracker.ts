@@ -10,7 +10,7 @@ import { type Found, findFirecracker } from '../src/backend/firecracker/probe.ts
 import { toPyroError } from '../src/contract/errors.ts'
 import { guestImages } from '../src/environment/guest.ts'
 import { handService } from '../src/hand/index.ts'
-import { nativeBinary } from '../src/wiring/package.ts'
+import { programs } from '../src/wiring/package.ts'
 import { resolvePaths } from '../src/wiring/paths.ts'
 import { runEmulated } from './smoke/emulated.ts'
 
@@ -76,9 +76,9 @@ function prepare(): void {
 async function hardwareWorks(): Promise<boolean> {
   const home = join(folder, 'ask')
   mkdirSync(home)
-  const hand = handService({ binary: nativeBinary(), home, runtimeDir: home, onHolder() {} })
+  const hand = handService({ binary: programs().native, home, runtimeDir: home, onHolder() {} })
   try {
-    const images = guestImages({ hand: hand.call, cache, binary: nativeBinary() })
+    const images = guestImages({ hand: hand.call, cache, binary: programs().guest })
     const backend = firecrackerBackend({ hand, guestImages: images, runtimeDir: home, cache })
     const { usable, reason } = await backend.availability()
     if (!usable) console.log(`smoke: not on this machine itself: ${reason}`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/binary"
 	"encoding/hex"
 	"os"
@@ -152,6 +153,37 @@ func TestSignaturesAreLeftOut(t *testing.T) {
 	} {
 		if got := string(modules.Unsigned([]byte(module))); got != want {
 			t.Errorf("%q: %q", module, got)
+		}
+	}
+}
+
+func TestDescriptionsOfTypesAreLeftOut(t *testing.T) {
+	names := "\x00.text\x00.BTF\x00.names\x00"
+	sections := []elf.Section64{
+		{},
+		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: 64, Size: 4},
+		{Name: 7, Type: uint32(elf.SHT_PROGBITS), Off: 68, Size: 4},
+		{Name: 12, Type: uint32(elf.SHT_STRTAB), Off: 72, Size: uint64(len(names))},
+	}
+	header := elf.Header64{Type: 1, Machine: 62, Version: 1, Shoff: 72 + uint64(len(names)), Ehsize: 64, Shentsize: 64, Shnum: 4, Shstrndx: 3}
+	copy(header.Ident[:], "\x7fELF\x02\x01\x01")
+	var module bytes.Buffer
+	for _, part := range []any{header, []byte("codeBTF!" + names), sections} {
+		if err := binary.Write(&module, binary.LittleEndian, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := bytes.Clone(module.Bytes())
+	object, err := elf.NewFile(bytes.NewReader(modules.Untyped(module.Bytes())))
+	if err != nil || object.Section(".BTF") != nil || object.Section(".text") == nil {
+		t.Errorf("%v, %v", object, err)
+	}
+	if !bytes.Equal(module.Bytes(), before) {
+		t.Error("what was given changed")
+	}
+	for _, other := range []string{"", "code", "\x7fELF", string(before[:80])} {
+		if got := string(modules.Untyped([]byte(other))); got != other {
+			t.Errorf("%q: %q", other, got)
 		}
 	}
 }

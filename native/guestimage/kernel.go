@@ -148,7 +148,7 @@ func chooseModules(spec KernelSpec, from *unpacked, all string, to string) error
 		for _, name := range order {
 			data, err := set.Read(name)
 			if err == nil {
-				err = os.WriteFile(filepath.Join(to, name+".ko"), modules.Unsigned(data), 0o644)
+				err = os.WriteFile(filepath.Join(to, name+".ko"), modules.Untyped(modules.Unsigned(data)), 0o644)
 			}
 			if err != nil {
 				return fault.From(err, "keeping the module", name)

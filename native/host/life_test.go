@@ -175,7 +175,7 @@ func life(t *testing.T, binary string, home string) {
 	if stopped.Existed {
 		t.Fatal("stopped twice")
 	}
-	broken := with(start, object{"config": strings.Replace(config, `"/run/pyro/native","init","--confine"`, `"/none"`, 1)})
+	broken := with(start, object{"config": strings.Replace(config, `"/run/pyro/guest","init","--confine"`, `"/none"`, 1)})
 	c.refused("start", broken, "runtime_failed")
 	if !missing(home+"/agent.sock") || !missing(home+"/rt/"+id) || len(cgroups(id)) > 0 {
 		t.Fatal("a failed start left something behind: ", cgroups(id))
@@ -238,7 +238,7 @@ func configFor(binary string, root string, base int, size int, mode string, id s
 	}
 	data, _ := json.Marshal(object{
 		"ociVersion": "1.0.2", "hostname": "box", "root": object{"path": root}, "linux": linux,
-		"process": object{"user": object{"uid": 0, "gid": 0}, "args": []string{"/run/pyro/native", "init", "--confine"}, "cwd": "/",
+		"process": object{"user": object{"uid": 0, "gid": 0}, "args": []string{"/run/pyro/guest", "init", "--confine"}, "cwd": "/",
 			"env": []string{"PATH=/usr/bin"}, "noNewPrivileges": true},
 		"mounts": []object{
 			mounted("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
@@ -246,7 +246,7 @@ func configFor(binary string, root string, base int, size int, mode string, id s
 			mounted("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
 			mounted("/run", "tmpfs", "tmpfs", "nosuid", "nodev", "mode=755", "size=1m"),
 			mounted("/usr", "bind", "/usr", "rbind", "ro", "nosuid", "nodev"),
-			mounted("/run/pyro/native", "bind", binary, "bind", "ro", "nosuid", "nodev"),
+			mounted("/run/pyro/guest", "bind", binary, "bind", "ro", "nosuid", "nodev"),
 		},
 	})
 	return string(data)

@@ -102,14 +102,14 @@ func TestSeedGitTree(t *testing.T) {
 	if result.Kind != "git" || result.Head == nil || len(*result.Head) != 40 {
 		t.Fatalf("%+v", result)
 	}
-	wantNone(t, dest, ".gitignore", "dir", "kept", "nested", "new", "sub")
-	wantNone(t, dest+"/nested")
+	wantNone(t, dest, ".git", ".gitignore", "dir", "kept", "nested", "new", "sub")
+	wantNone(t, dest+"/nested", ".git", "file")
 	if _, err := os.Lstat(hook); err == nil {
 		t.Fatal("the repository's fsmonitor ran")
 	}
 	all, err := seed.Seed(background, seed.Spec{Source: src, Dest: dir + "/all", All: true}, silent)
 	must(t, err)
-	if all.Kind != "directory" || read(t, dir+"/all/ignored") != "6" {
+	if all.Kind != "git" || read(t, dir+"/all/ignored") != "6" {
 		t.Fatalf("%+v", all)
 	}
 }
@@ -125,7 +125,7 @@ func TestSeedRefusals(t *testing.T) {
 		code string
 	}{
 		{seed.Spec{Source: dir + "/none", Dest: dir + "/d"}, "seed_not_found"},
-		{seed.Spec{Source: src + "/a", Dest: dir + "/d"}, "seed_not_directory"},
+		{seed.Spec{Source: src + "/a", Dest: dir + "/d"}, "seed_unsupported"},
 		{seed.Spec{Source: src, Dest: src + "/d"}, "seed_overlap"},
 		{seed.Spec{Source: src, Dest: src}, "seed_overlap"},
 		{seed.Spec{Source: src, Dest: dir}, "seed_overlap"},

@@ -4,7 +4,7 @@ import { type FieldDescription, type OperationDescription, describe } from '../.
 import { ERRORS, type ErrorCode } from '../../src/contract/errors.ts'
 import type { Operation } from '../../src/contract/operation.ts'
 import { OPERATIONS } from '../../src/contract/table.ts'
-import { COMMON_ERRORS } from '../../src/surface/http/openapi.ts'
+import { COMMON_ERRORS, NETWORK_ERRORS } from '../../src/surface/http/openapi.ts'
 import { type Property, fieldRows } from './fields.ts'
 
 export function contractPage(): string {
@@ -25,20 +25,22 @@ const INTRODUCTION = `<!-- Written by npm run docs from src/contract. Do not edi
 
 Every operation has one name, one input, one output and one list of errors, whichever face it is asked through:
 
-- **HTTP**: \`POST /v1/<name>\` with a JSON object on the engine's unix socket (\`pyro daemon status\` names it). The answer is
-  the output, or \`{"error": {code, message, hint?, retryable}}\` with the status of its code. With
+- **HTTP**: \`POST /v1/<name>\` with a JSON object on the engine's unix socket (\`pyro daemon status\` names it), or with a
+  bearer token on the address of \`pyro daemon listen\` ([guide](guide/http.md)). The answer is the output, or \`{"error": {code, message, hint?, retryable}}\` with the status of its code. With
   \`accept: application/x-ndjson\` the answer is lines: any number of \`{"progress": …}\`, then one \`{"result": …}\` or
   \`{"error": …}\`. Closing the connection cancels the call. [openapi.json](openapi.json) has it all; the engine serves it at
-  \`GET /v1/openapi.json\`.
+  \`GET /openapi.json\`.
 - **SDK**: a method of \`Pyro\`, with the same fields in camelCase. The keys of \`labels\` and \`env\` are the caller's and stay as they are.
   Every method takes \`{signal, onProgress}\` as its second argument and throws \`PyroError\`.
 - **CLI**: \`pyro <words>\`. With \`--json\` the output, or the error, is printed on standard output as it is here; without, for
   people. \`exec\` and \`run\` pass the command's output and exit status through, and say the rest on standard error: 128 + n for a
   signal, 124 when its time was up. The first Ctrl-C is SIGINT for the command, a second ends its whole process tree.
-- **MCP**: a tool of \`pyro mcp serve\`, with the output as structured content. Errors are results with \`isError\` and the error
+- **MCP**: a tool of \`pyro mcp serve\`, and of \`/mcp\` on the address of \`pyro daemon listen\`, with the output as structured content. Errors are results with \`isError\` and the error
   as JSON text.
 
-Relative \`seed_path\` and \`output_path\` are resolved against the working directory by SDK, CLI and MCP server; over HTTP they are absolute.
+Relative \`seed_path\` and \`output_path\` are resolved against the working directory by SDK, CLI and the MCP server of \`pyro mcp
+serve\`. Over HTTP, also with PYRO_URL, they are absolute, and paths of the machine that the engine runs on. Operations that
+are marked as such are answered over the socket alone, others are told \`local_only\`.
 `
 
 function overview(operations: Operation[]): string {
@@ -70,7 +72,8 @@ function errorTable(): string {
   )
   return `## Errors
 
-Any operation can give ${list(COMMON_ERRORS)}; the client adds \`engine_unreachable\`. Retryable: the same call may succeed when it is
+Any operation can give ${list(COMMON_ERRORS)}; over an address also
+${list(NETWORK_ERRORS)}; the client adds \`engine_unreachable\`. Retryable: the same call may succeed when it is
 made again.
 
 | code | exit status | HTTP status | retryable | meaning |
@@ -82,7 +85,7 @@ ${rows.join('\n')}
 const list = (codes: readonly ErrorCode[]) => codes.map((code) => `\`${code}\``).join(', ')
 
 function section(
-  { name, command, sdk, tool, summary, description, input, output, effects, errors }: Operation,
+  { name, command, sdk, tool, summary, description, input, output, effects, errors, localOnly }: Operation,
   described: OperationDescription,
 ): string {
   const flags = new Map(
@@ -94,6 +97,7 @@ function section(
     effects.readOnly ? 'read-only' : 'changes state',
     ...(effects.destructive ? ['destructive'] : []),
     ...(effects.idempotent ? ['idempotent'] : []),
+    ...(localOnly === true ? ['over the socket alone'] : []),
   ]
   const tools = tool === null ? 'no MCP tool' : `MCP \`${tool}\``
   return [

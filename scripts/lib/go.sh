@@ -43,23 +43,45 @@ module_proxies() {
   fi
 }
 
-# The build id is a hash of everything the binary is made of: it tells an engine whether a sandbox runs its own build.
+# A hash of everything the programs are made of: they are built again when it changes.
 native_id() {
   (cd native && find . -path ./bin -prune -o -type f \( -name '*.go' -o -name 'go.*' \) ! -name '*_test.go' -print |
     LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-16)
 }
 
+# go_build ARCHITECTURE FOLDER SUFFIX: the host's program and the guest's, static, without paths of this machine.
+go_build() {
+  go_program "$1" ./cmd/pyro-native "$2/pyro-native$3"
+  go_program "$1" ./cmd/pyro-guest "$2/pyro-guest$3"
+}
+
+go_program() {
+  (cd native && GOTOOLCHAIN=local GOFLAGS='-buildvcs=false -trimpath' CGO_ENABLED=0 GOOS=linux GOARCH="$1" \
+    "$go" build -ldflags '-s -w' -o "$3.new" "$2" 9<&-) || die 'the native programs do not build'
+  # A rename, so that running processes keep the old file.
+  mv "native/$3.new" "native/$3"
+}
+
 native_binary() {
   [ -f native/go.mod ] || return 0
-  local id
+  local id arch
   id=$(native_id)
-  [ -x native/bin/pyro-native ] && [ "$(cat native/bin/build-id 2>/dev/null)" = "$id" ] && return 0
+  [ -x native/bin/pyro-native ] && [ -x native/bin/pyro-guest ] && [ "$(cat native/bin/build-id 2>/dev/null)" = "$id" ] && return 0
   find_go
-  say "building native/bin/pyro-native ($id)"
+  arch=$(GOTOOLCHAIN=local "$go" env GOHOSTARCH)
+  say "building native/bin ($id)"
   mkdir -p native/bin
-  (cd native && GOTOOLCHAIN=local GOFLAGS='-buildvcs=false -trimpath' CGO_ENABLED=0 \
-    "$go" build -ldflags "-s -w -X main.build=$id" -o bin/pyro-native.new . 9<&-) || die 'the native binary does not build'
-  # A rename, so that running processes keep the old file.
-  mv native/bin/pyro-native.new native/bin/pyro-native
+  go_build "$arch" bin ""
   echo "$id" >native/bin/build-id
+}
+
+# One for each architecture that the package is for, by Node's names of them, in native/bin/package.
+native_for_package() {
+  local id pair
+  id=$(native_id)
+  [ "$(cat native/bin/package/build-id 2>/dev/null)" = "$id" ] && return 0
+  say "building native/bin/package ($id)"
+  mkdir -p native/bin/package
+  for pair in x64:amd64 arm64:arm64; do go_build "${pair#*:}" bin/package "-${pair%:*}"; done
+  echo "$id" >native/bin/package/build-id
 }

@@ -18,6 +18,9 @@ missing_packages() {
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
     command -v mkfs.erofs >/dev/null || echo erofs-utils
     [ -x /sbin/mkfs.ext4 ] || command -v mkfs.ext4 >/dev/null || echo e2fsprogs
+    # The command line is completed in real shells, and its manual page shown.
+    for shell in zsh fish; do command -v "$shell" >/dev/null || echo "$shell"; done
+    command -v man >/dev/null || echo man-db
   fi
 }
 

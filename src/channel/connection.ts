@@ -28,6 +28,11 @@ export interface ConnectionOptions {
 export interface Connections {
   /** A new request, whose errors are the caller's. @throws guest_unreachable, or what dialling throws of ours */
   begin: (headers: OutgoingHttpHeaders) => Promise<ClientHttp2Stream>
+  /**
+   * One round trip of HTTP/2 itself (PING, RFC 9113 §6.7): whether the other end is there, whatever its agent is doing.
+   * @throws guest_unreachable where nothing came within timeoutMs, or what dialling throws of ours
+   */
+  ping: (timeoutMs: number) => Promise<void>
   /** Gives a request up. */
   cancel: (stream: ClientHttp2Stream) => void
   close: () => void
@@ -142,6 +147,22 @@ export function connections({
       } catch (error) {
         throw asUnreachable(error)
       }
+    },
+    async ping(timeoutMs) {
+      const pinged = Promise.withResolvers<void>()
+      const fail = (error: unknown) => pinged.reject(asUnreachable(error))
+      const timer = setTimeout(() => fail(unreachable(`nothing within ${timeoutMs} ms`)), timeoutMs)
+      present().then(({ session }) => {
+        const send = () => {
+          if (session.destroyed) return fail(unreachable('the connection closed'))
+          // Node has no more than ten on the way.
+          const sent = session.ping((error) => (error === null ? pinged.resolve() : fail(error)))
+          if (!sent) fail(unreachable('too many pings are unanswered'))
+        }
+        if (!session.connecting) return send()
+        session.once('connect', send).once('close', () => fail(unreachable('the connection closed')))
+      }, fail)
+      return pinged.promise.finally(() => clearTimeout(timer))
     },
     cancel(stream) {
       if (stream.destroyed) return

@@ -15,6 +15,9 @@ const SLACK_MS = 15_000
 export const MAX_OUTPUT_READ = 4 * MIB
 /** What a status may take without the output that was asked for. */
 const MAX_STATUS = 65_536
+const MAX_LIST = 16 * MIB
+/** Beyond the grace: commands that do not end are given up, and a disk is written out. */
+const STOP_MS = 60_000
 
 export interface OutputPart {
   data: Buffer
@@ -32,6 +35,8 @@ export type StreamName = 'stdout' | 'stderr'
 export interface Guest extends MachineGuest {
   /** Waits for the agent: a machine may still be booting. */
   hello: (timeoutMs?: number) => Promise<void>
+  /** Whether the other end of the channel is there: a round trip that no handler of the agent has a part in. */
+  ping: (timeoutMs?: number) => Promise<void>
   start: (spec: JobSpec, waitMs: number, inlineBytes: number) => Promise<JobStatus>
   jobs: () => Promise<JobStatus[]>
   /** Answers when there is output beyond the cursors (null: output is no reason), when the job has ended, or after waitMs. */
@@ -42,6 +47,11 @@ export interface Guest extends MachineGuest {
   kill: (job: string, graceMs: number) => Promise<JobStatus>
   /** Lets go of an ended job and its output. */
   forget: (job: string) => Promise<void>
+  /**
+   * Ends every command, at first politely, writes everything out and ends the sandbox. Answers with what became of the
+   * commands; whether it has ended, its process tells.
+   */
+  stop: (graceMs: number) => Promise<JobStatus[]>
   close: () => void
 }
 
@@ -93,6 +103,12 @@ export function guest(dial: Dial): Guest {
     return status
   }
 
+  async function jobsOf(request: Partial<WireRequest> & { path: string }): Promise<JobStatus[]> {
+    const { jobs } = await ask(jobList, { maxBytes: MAX_LIST, ...request })
+    if (new Set(jobs.map(({ id }) => id)).size !== jobs.length) throw lied('it lists a job twice')
+    return jobs
+  }
+
   return {
     ...machineGuest(ask, bulk),
     async hello(timeoutMs = SLACK_MS) {
@@ -104,6 +120,7 @@ export function guest(dial: Dial): Guest {
       })
       if (answer.status !== 200) throw refused(answer)
     },
+    ping: (timeoutMs = SLACK_MS) => control.ping(timeoutMs),
     start: (spec, waitMs, inline) =>
       statusOf(
         spec.id,
@@ -115,11 +132,7 @@ export function guest(dial: Dial): Guest {
         },
         inline,
       ),
-    async jobs() {
-      const { jobs } = await ask(jobList, { path: '/v1/jobs', maxBytes: 16 * MIB })
-      if (new Set(jobs.map(({ id }) => id)).size !== jobs.length) throw lied('it lists a job twice')
-      return jobs
-    },
+    jobs: () => jobsOf({ path: '/v1/jobs' }),
     wait: (id, waitMs, cursors, attach) =>
       statusOf(id, {
         path: `${job(id)}?wait_ms=${waitMs}${cursors ? `&stdout=${cursors.stdout}&stderr=${cursors.stderr}` : ''}&attach=${attach ? 1 : 0}`,
@@ -159,6 +172,13 @@ export function guest(dial: Dial): Guest {
       })
       if (answer.status >= 300) throw refused(answer)
     },
+    stop: (graceMs) =>
+      jobsOf({
+        method: 'POST',
+        path: '/v1/stop',
+        body: JSON.stringify({ grace_ms: graceMs }),
+        timeoutMs: graceMs + STOP_MS,
+      }),
     close() {
       control.close()
       bulk.close()

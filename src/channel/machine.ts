@@ -1,11 +1,11 @@
 /** What only the agent of a machine can be asked: it has the disks, the clock and the power switch. */
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import { GuestRefusal, lied, refused } from './answers.ts'
+import { lied, refused } from './answers.ts'
 import { type Changes, changes, done } from './messages.ts'
 import type { Wire, WireRequest } from './wire.ts'
 
-/** Mounting may replay the journal of a disk; unmounting writes everything out. */
+/** Mounting may replay the journal of a disk. */
 const MOUNT_MS = 60_000
 /** A pause in a tree: the guest reads files that may be large and its disk slow. */
 const PAUSE_MS = 60_000
@@ -35,8 +35,6 @@ export interface MachineGuest {
   layer: (name: string) => Promise<Readable>
   /** Fills an empty layer that nothing is mounted over yet. */
   putLayer: (name: string, body: Readable) => Promise<void>
-  /** Ends every command, writes everything out and switches off. Whether it is off, its process tells. */
-  powerOff: (graceMs: number) => Promise<void>
 }
 
 type Ask = <T extends z.ZodType>(
@@ -45,8 +43,8 @@ type Ask = <T extends z.ZodType>(
 ) => Promise<z.output<T>>
 
 export function machineGuest(ask: Ask, bulk: Wire): MachineGuest {
-  const post = async (path: string, body: object, timeoutMs = MOUNT_MS) => {
-    await ask(done, { method: 'POST', path, body: JSON.stringify(body), timeoutMs })
+  const post = async (path: string, body: object) => {
+    await ask(done, { method: 'POST', path, body: JSON.stringify(body), timeoutMs: MOUNT_MS })
   }
   const body = async (path: string) => {
     const answer = await bulk.stream({ method: 'GET', path, timeoutMs: PAUSE_MS })
@@ -68,14 +66,6 @@ export function machineGuest(ask: Ask, bulk: Wire): MachineGuest {
       const answer = await bulk.stream({ method: 'PUT', path, body: source, timeoutMs: PAUSE_MS })
       const said = await bounded(answer.body)
       if (answer.status !== 200) throw refused({ ...answer, body: said })
-    },
-    async powerOff(graceMs) {
-      try {
-        await post('/v1/stop', { grace_ms: graceMs }, graceMs + MOUNT_MS)
-      } catch (error) {
-        // A machine that switches off may take the rest of its answer along; only a refusal means that it does not.
-        if (error instanceof GuestRefusal) throw error
-      }
     },
   }
 }

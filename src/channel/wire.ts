@@ -23,6 +23,8 @@ export interface Wire {
    * of its body while somebody waits for it.
    */
   stream: (request: Omit<WireRequest, 'maxBytes'>) => Promise<WireStream>
+  /** Whether the other end is there. @throws guest_unreachable */
+  ping: (timeoutMs: number) => Promise<void>
   close: () => void
 }
 export interface WireStream {
@@ -40,7 +42,7 @@ export interface WireOptions extends ConnectionOptions {
 }
 
 export function wire({ refusal, ...options }: WireOptions): Wire {
-  const { begin, cancel, close } = connections(options)
+  const { begin, cancel, ping, close } = connections(options)
 
   async function send({ method, path, body }: Pick<WireRequest, 'method' | 'path' | 'body'>) {
     const stream = await begin({ ':method': method, ':path': path, 'content-type': 'application/json' })
@@ -149,6 +151,7 @@ export function wire({ refusal, ...options }: WireOptions): Wire {
       )
       return promise
     },
+    ping,
     close,
   }
 }

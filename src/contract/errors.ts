@@ -29,13 +29,19 @@ export const ERRORS = {
   job_not_found: { ...missing, meaning: 'The workspace has no job with this id.' },
   path_not_found: { ...missing, meaning: 'Nothing exists at the path inside the workspace.' },
   seed_not_found: { ...missing, meaning: 'The seed path does not exist on this machine.' },
+  ref_not_found: { ...missing, meaning: 'The repository has no such branch, tag or commit.' },
   output_parent_missing: {
     ...missing,
     meaning: 'The folder that would hold the exported file does not exist.',
   },
   name_taken: { ...conflict, meaning: 'Another workspace has this name.' },
+  environment_in_use: { ...conflict, meaning: 'Workspaces need what was to be removed.' },
   wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
   output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
+  output_unsuitable: {
+    ...refused,
+    meaning: "The export target cannot be written, or must not be: a device, the kernel's, Pyro's own state.",
+  },
   stdin_closed: { ...conflict, meaning: 'The job takes no more input.' },
   job_ended: { ...conflict, meaning: 'The job has ended already.' },
   too_many_jobs: {
@@ -44,7 +50,17 @@ export const ERRORS = {
     meaning: 'The workspace runs as many commands at a time as it can.',
   },
   job_running: { ...conflict, meaning: 'The job has not ended.' },
-  seed_not_directory: { ...refused, meaning: 'The seed path is not a directory.' },
+  seed_bare: { ...refused, meaning: 'The seed path is a bare git repository, which has no files.' },
+  git_failed: { ...refused, meaning: 'Git cannot read the repository that the seed is.' },
+  seed_unsupported: {
+    ...refused,
+    meaning: 'The seed path is neither a directory nor an archive of a kind that is known.',
+  },
+  seed_unreadable: {
+    ...refused,
+    meaning: "This user may not read the seed path, or a stranger's link lies on the way to it.",
+  },
+  seed_invalid: { ...refused, meaning: 'The seed archive is damaged, or holds what no seed may.' },
   seed_overlap: { ...refused, meaning: "The seed path contains, or lies in, Pyro's own state." },
   seed_too_large: { ...refused, meaning: 'The seed has more entries or bytes than the limit.' },
   seed_changed: { ...refused, retryable: true, meaning: 'A file changed while it was being read.' },
@@ -57,6 +73,23 @@ export const ERRORS = {
   cwd_not_found: { ...refused, meaning: 'The working directory does not exist inside the workspace.' },
   user_not_found: { ...refused, meaning: 'The workspace has no such user.' },
   not_supported: { ...refused, meaning: 'This backend or environment does not offer that.' },
+  unauthorized: { ...refused, http: 401, meaning: 'The bearer token is missing or wrong.' },
+  forbidden: {
+    ...refused,
+    http: 403,
+    meaning: 'The Host or the Origin of the request is not one that this engine answers over HTTP.',
+  },
+  local_only: {
+    ...refused,
+    http: 403,
+    meaning: "The operation is answered on the engine's own machine only, over its unix socket.",
+  },
+  address_unavailable: { ...conflict, meaning: 'The address cannot be listened on.' },
+  too_many_connections: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The engine has as many connections over HTTP as it takes.',
+  },
   home_unsuitable: {
     ...unavailable,
     meaning: 'PYRO_HOME lies on a file system that cannot hold overlay layers.',
@@ -84,12 +117,21 @@ export const ERRORS = {
   },
   userns_denied: { ...unavailable, meaning: 'This machine does not let this user create a user namespace.' },
   package_missing: { ...unavailable, meaning: "This machine's package lists do not offer what this needs." },
+  environment_damaged: {
+    ...unavailable,
+    meaning: 'What the cache holds of an environment is not what was built, or is gone.',
+  },
   build_failed: {
     ...unavailable,
     retryable: true,
     meaning: 'A part of an environment could not be downloaded or built; what had begun was undone.',
   },
   native_missing: { ...unavailable, meaning: 'The native binary is missing or does not match.' },
+  repo_unreachable: {
+    ...unavailable,
+    retryable: true,
+    meaning: 'The repository could not be cloned.',
+  },
   disk_full: { ...unavailable, exit: 7, http: 507, meaning: 'The disk is full; what had begun was undone.' },
   guest_unreachable: { ...unavailable, retryable: true, meaning: 'The sandbox does not answer.' },
   engine_unreachable: {

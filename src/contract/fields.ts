@@ -19,11 +19,23 @@ export const labels = z
   .describe('Labels, KEY=VALUE.')
 export const labelKeys = z.array(labelKey).max(64)
 
-export const hostPath = z
+/**
+ * A path of at most PATH_MAX bytes with its closing NUL (limits.h). A name that is not UTF-8 cannot be said: what decoded it
+ * put U+FFFD or half a pair in its place, and another file would be meant.
+ */
+const somePath = z
   .string()
   .min(1)
-  .max(4096)
-  .refine((path) => path.startsWith('/') && !path.includes('\0'), 'must be an absolute path')
+  .refine((path) => Buffer.byteLength(path) <= 4095, 'must be 4095 bytes at most')
+  .refine((path) => path.isWellFormed() && !path.includes('\ufffd'), 'must be UTF-8 text')
+
+export const hostPath = somePath.refine(
+  (path) => path.startsWith('/') && !path.includes('\0'),
+  'must be an absolute path',
+)
+
+/** Below /workspace; what leads out is path_outside_workspace. */
+export const insidePath = somePath
 
 const text = (most: number) =>
   z
@@ -32,6 +44,18 @@ const text = (most: number) =>
     .refine((value) => !value.includes('\0'), 'must hold no NUL')
 
 export const environmentName = z.string().min(1).max(128).describe('Environment, e.g. "host"; see env list.')
+
+export const environmentState = z
+  .enum(['cold', 'warm', 'stale', 'damaged', 'unavailable'])
+  .describe(
+    'cold: built at first use. warm: built, as it would be now. stale: built, and would differ now; env pull renews it. ' +
+      'damaged: not what was built; env pull mends it. unavailable: cannot be built here.',
+  )
+export const environmentUser = z.object({
+  workspace_id: z.string(),
+  name: z.string().nullable().describe('null: it has none, or belongs to another home.'),
+  home: z.string().describe('PYRO_HOME that it belongs to.'),
+})
 
 export const command = z
   .union([text(131_072).min(1), z.array(text(131_072)).min(1).max(4096)])
@@ -90,6 +114,19 @@ export const placement = {
     .describe('Refuse anything weaker or other than this: a machine with its own kernel, or a container.'),
 }
 
+/** The engine's API on a TCP address, beside its unix socket. */
+export const listener = z.object({
+  listening: z.boolean(),
+  url: z.string().nullable().describe('What PYRO_URL is set to; null: HTTP is off.'),
+  mcp_url: z.string().nullable().describe('Where MCP is spoken (streamable HTTP), with the same token.'),
+  allowed_hosts: z
+    .array(z.string())
+    .describe('Names that a Host header may hold, beside those of loopback and the address itself.'),
+  allowed_origins: z.array(z.string()).describe('Origins of web pages that may ask.'),
+  error: z.string().nullable().describe('Why nothing listens although it should.'),
+})
+export type Listener = z.infer<typeof listener>
+
 export const waitMs = z.int().min(0).max(45_000)
 export const timeoutSeconds = z
   .number()
@@ -98,7 +135,24 @@ export const timeoutSeconds = z
   .optional()
   .describe('End the whole process tree after so many seconds. Default: no limit.')
 
-const instant = z.string().describe('UTC, ISO 8601.')
+/** A year; timers and dates stay far from their ends. */
+const seconds = z.int().min(1).max(31_536_000)
+
+/** How long a workspace lives. */
+export const lifetimes = {
+  ttl_seconds: seconds
+    .optional()
+    .describe(
+      'Delete it so many seconds from now, also while a command runs; what was never exported is said in workspace list --expired. Default: never.',
+    ),
+  idle_seconds: seconds
+    .optional()
+    .describe(
+      'Stop it after so many seconds in which no command ran; its files stay. Time in which this machine sleeps does not count. Default: never.',
+    ),
+}
+
+export const instant = z.string().describe('UTC, ISO 8601.')
 
 /** Part of a stream. A reader goes on from `cursor`. */
 export const streamChunk = z.object({
@@ -113,7 +167,15 @@ export type StreamChunk = z.infer<typeof streamChunk>
 
 export const streamPosition = streamChunk.pick({ cursor: true, dropped: true, eof: true })
 
-export const WORKSPACE_STATES = ['creating', 'running', 'stopped', 'failed', 'deleting'] as const
+export const WORKSPACE_STATES = [
+  'creating',
+  'running',
+  'stopping',
+  'stopped',
+  'starting',
+  'failed',
+  'deleting',
+] as const
 
 export const workspace = z.object({
   workspace_id: z.string(),
@@ -137,19 +199,29 @@ export const workspace = z.object({
   }),
   network_policy: z.enum(['off']),
   workspace_seed: z.object({
-    origin_kind: z.enum(['empty', 'directory', 'git']),
-    origin_ref: z.string().nullable().describe('Host path it came from.'),
+    origin_kind: z
+      .enum(['empty', 'directory', 'git', 'archive', 'repository'])
+      .describe('repository: it was cloned.'),
+    origin_ref: z.string().nullable().describe('Host path or address it came from.'),
     head: z.string().nullable().describe('Commit of a git tree.'),
+    branch: z.string().nullable().describe('Branch of a git tree; null where none is checked out.'),
+    ref: z.string().nullable().describe('What was asked for of a repository.'),
+    shallow: z.boolean().describe('Its history was cut off where it came from, and is here.'),
+    partial: z.boolean().describe('Objects that were not fetched where it came from are not here either.'),
     files: z.int(),
     bytes: z.int(),
     skipped_count: z.int(),
     skipped: z
       .array(z.object({ path: z.string(), reason: z.string() }))
-      .describe('What could not be read, 200 at most.'),
+      .describe('What was left out because it cannot be read or is no file, directory or link; 200 at most.'),
   }),
   created_at: instant,
   last_activity_at: instant,
-  expires_at: instant.nullable(),
+  expires_at: instant.nullable().describe('When it will be deleted; null: never.'),
+  idle_seconds: z.int().nullable().describe('It is stopped after so many seconds without life; null: never.'),
+  idle_stops_at: instant
+    .nullable()
+    .describe('When it will be stopped if nothing happens; null where it never is, or something runs.'),
   command_count: z.int(),
   running_job_count: z.int(),
 })

@@ -43,6 +43,8 @@ export interface Operation<
   input: I
   output: O
   effects: Effects
+  /** Answered over the unix socket alone: whoever asks over HTTP gets local_only. Default: false. */
+  localOnly?: true
   /** Codes beyond `invalid_input`, `engine_*` and `internal`, which any operation can give. */
   errors: ErrorCode[]
   cli: CliForm

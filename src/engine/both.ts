@@ -21,3 +21,12 @@ export async function both<A, B>(
   signal.throwIfAborted()
   return results
 }
+
+/** Rejects when the caller does not want an answer any more: for a race with what cannot be asked to end. */
+export function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  })
+}

@@ -6,14 +6,16 @@ import type { CallContext, CheckedInputOf } from '../contract/table.ts'
 import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
+import { bringUp, furnish } from './bringup.ts'
+import type { BuildProgress } from '../environment/environment.ts'
 import { choose } from './choose.ts'
+import { signOfLife } from './clock.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
-import { call, introduce } from './greet.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
-import { running } from './layers.ts'
-import { emptySeed, laySeed } from './seed.ts'
+import { asProgress } from './pull.ts'
+import { checkSeed, emptySeed, isSeeded, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
 
@@ -29,48 +31,47 @@ export async function createWorkspace(
   const environment = engine.environments.require(input.environment)
   refuseTakenName(engine, input.name)
   await requireSuitableHome(engine)
+  await checkSeed(engine, input)
   const backend = await choose(engine.backends.all, input, environment)
   const limits = await backend.limits(input)
 
-  const row = engine.record('create.intent', () => insertRow(engine, input, backend.name, limits))
+  const row = engine.ranges.take((others) =>
+    engine.record('create.intent', () =>
+      insertRow(engine, input, { backend: backend.name, limits, slot: engine.workspaces.freeSlot(others) }),
+    ),
+  )
   return engine.queues.run(row.id, async () => {
     const layers = engine.backends.layersOf(row)
-    const of = { id: row.id, slot: row.slot, seeded: input.seed_path !== undefined }
+    const of = { id: row.id, slot: row.slot, seeded: isSeeded(input) }
     const { dir } = layerPaths(engine.home, row.id)
     try {
       mkdirSync(join(dir, 'bundle'), { recursive: true, mode: 0o700 })
-      const [seed, sandbox] = await both(
+      const [seed, { medium, sandbox }] = await both(
         context.signal,
         async (signal) => {
-          const seed = await laySeed(layers, of, input, { ...context, signal })
+          const seed = await laySeed(engine, layers, of, input, { ...context, signal })
           engine.record('create.seeded', () => engine.workspaces.update(row.id, { seed }))
           await layers.seal(of)
           engine.record('create.mounted', () => {})
           return seed
         },
         async (signal) => {
-          const progress = (text: string) => context.progress({ kind: 'step', text })
+          const progress = (said: BuildProgress) => context.progress(asProgress(said))
           const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
-          const hostname = input.name ?? row.id
-          const sandbox = await backend.start({
-            id: row.id,
-            hostname,
-            dir,
-            limits,
-            medium,
-            onReachable: () => call(engine, row.id),
-          })
-          engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox }))
-          if (backend.medium === 'disk') await introduce(engine, row.id, hostname)
-          return sandbox
+          const sandbox = await bringUp(engine, row, medium, signal, (sandbox) =>
+            engine.record('create.started', () => engine.workspaces.update(row.id, { sandbox })),
+          )
+          return { medium, sandbox }
         },
       )
-      await layers.attach(of, running(backend, sandbox))
+      await furnish(engine, { ...row, seed }, medium, sandbox)
       context.signal.throwIfAborted()
-      engine.record('create.outcome', () => engine.workspaces.update(row.id, { state: 'running' }))
+      const whole = { state: 'running', ...signOfLife() } as const
+      engine.record('create.outcome', () => engine.workspaces.update(row.id, whole))
       engine.log('workspace.created', { workspace: row.id })
-      return { ...row, seed, sandbox, state: 'running' }
+      engine.lifetimes.look()
+      return { ...row, seed, sandbox, ...whole }
     } catch (error) {
       engine.log('workspace.create_failed', { workspace: row.id, error: String(error) })
       await destroy(engine, engine.workspaces.find(row.id) ?? row)
@@ -83,29 +84,31 @@ export async function createWorkspace(
 function insertRow(
   engine: Engine,
   input: Input,
-  backend: WorkspaceRow['backend'],
-  limits: WorkspaceRow['limits'],
+  given: Pick<WorkspaceRow, 'backend' | 'limits' | 'slot'>,
 ): WorkspaceRow {
   refuseTakenName(engine, input.name)
-  const slot = engine.workspaces.freeSlot()
-  if (slot > MAX_SLOTS)
-    throw new PyroError('not_supported', `There are already ${MAX_SLOTS} workspaces in this PYRO_HOME.`)
-  const now = Date.now()
+  if (given.slot > MAX_SLOTS)
+    throw new PyroError('not_supported', `This user has ${MAX_SLOTS} workspaces already.`, {
+      hint: 'Delete some; root has no more for all its PYRO_HOMEs together.',
+    })
+  const id = newWorkspaceId()
+  const now = signOfLife()
   const row: WorkspaceRow = {
-    id: newWorkspaceId(),
+    id,
     name: input.name ?? null,
+    hostname: input.name ?? id,
     state: 'creating',
     reason: null,
     environment: input.environment,
-    backend,
+    ...given,
     labels: input.labels,
-    limits,
     seed: emptySeed(),
-    slot,
     sandbox: null,
     ephemeral: input.ephemeral ?? false,
-    created_at: now,
-    activity_at: now,
+    created_at: now.activity_at,
+    ...now,
+    idle_seconds: input.idle_seconds ?? null,
+    expires_at: input.ttl_seconds === undefined ? null : now.activity_at + input.ttl_seconds * 1000,
   }
   engine.workspaces.insert(row)
   return row

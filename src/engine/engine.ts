@@ -3,13 +3,17 @@ import type { Backend, DiskMedium } from '../backend/backend.ts'
 import type { Guest } from '../channel/guest.ts'
 import type { Guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
+import type { DeletionReport } from '../contract/operations/workspace_delete.ts'
 import type { Catalogue } from '../environment/catalogue.ts'
 import type { GuestImages } from '../environment/guest.ts'
 import type { HandService } from '../hand/index.ts'
 import type { LayerStore, Subject } from '../layer/store/store.ts'
+import type { ExpiredTable } from '../store/expired.ts'
 import type { ExportTable } from '../store/exports.ts'
 import type { JobTable } from '../store/jobs.ts'
+import type { Ranges } from '../store/ranges.ts'
 import type { WorkspaceRow, WorkspaceTable } from '../store/workspaces.ts'
+import type { Listening } from './listen.ts'
 import type { Journal } from './journal.ts'
 import type { Queues } from './queue.ts'
 
@@ -32,22 +36,41 @@ export interface Lender {
   endAll: () => Promise<void>
 }
 
+/** Stops and deletes workspaces that have lived long enough. */
+export interface Lifetimes {
+  /** Looks what is due, and when the next is: after anything that may have made that sooner. */
+  look: () => void
+  /** Whether one of them has to be looked after, though none runs. */
+  pending: () => boolean
+  stop: () => void
+}
+
 export interface Engine {
   home: string
+  /** What can be built again. */
+  cache: string
+  /** The native binary. */
+  native: string
   socket: string
   version: string
   startedAt: number
   workspaces: WorkspaceTable
+  ranges: Ranges
   jobs: JobTable<JobStatus>
   exports: ExportTable
+  expired: ExpiredTable<DeletionReport>
   record: Journal
   queues: Queues
+  /** The native binary. */
+  binary: string
   hand: HandService
   backends: Backends
   guests: Guests
   lender: Lender
+  lifetimes: Lifetimes
   environments: Catalogue
   guestImages: GuestImages
+  listening: Listening
   log: (event: string, fields?: Record<string, unknown>) => void
   /** Ends the engine after the answer under way; workspaces go on. */
   requestStop: (options: { holder: boolean }) => void

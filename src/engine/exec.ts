@@ -5,6 +5,7 @@ import type { CheckedInputOf } from '../contract/table.ts'
 import { GuestRefusal } from '../channel/answers.ts'
 import type { JobSpec, JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
+import { signOfLife } from './clock.ts'
 import type { Engine } from './engine.ts'
 import { requireState } from './states.ts'
 import { execView, jobView, type OutputText } from './view.ts'
@@ -33,7 +34,7 @@ export async function exec(engine: Engine, input: Input): Promise<ExecResult> {
 function insertJob(engine: Engine, workspace: string, input: Input): JobRow<JobStatus> {
   const sequence = engine.jobs.nextSequence(workspace)
   const { command, cwd } = input
-  const now = Date.now()
+  const now = signOfLife()
   const row = {
     workspace_id: workspace,
     sequence,
@@ -41,7 +42,7 @@ function insertJob(engine: Engine, workspace: string, input: Input): JobRow<JobS
     command,
     cwd,
     state: 'running' as const,
-    started_at: now,
+    started_at: now.activity_at,
   }
   engine.jobs.insert(row)
   engine.workspaces.touch(workspace, now)
@@ -73,10 +74,16 @@ async function failed(engine: Engine, row: JobRow<JobStatus>, error: unknown): P
     error instanceof PyroError && error.code === 'guest_unreachable' && !(error instanceof GuestRefusal)
   if (unknown) {
     void watchJob(engine, row)
-    return error
+    return endedMeanwhile(engine, row) ?? error
   }
   engine.record('exec.undone', () => engine.jobs.remove(row.workspace_id, row.id))
   return error
+}
+
+function endedMeanwhile(engine: Engine, { workspace_id: id }: JobRow<JobStatus>): PyroError | undefined {
+  const state = engine.workspaces.find(id)?.state ?? 'deleted'
+  if (state === 'running') return undefined
+  return new PyroError('wrong_state', `Workspace ${id} was ended while the command ran; it is ${state}.`)
 }
 
 function inline(status: JobStatus, stream: 'stdout' | 'stderr'): OutputText {

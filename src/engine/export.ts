@@ -3,10 +3,11 @@ import { posix } from 'node:path'
 import { PyroError } from '../contract/errors.ts'
 import type { CallContext, CheckedInputOf, OutputOf } from '../contract/table.ts'
 import type { Taken } from '../layer/store/store.ts'
+import { signOfLife } from './clock.ts'
 import type { Engine } from './engine.ts'
 import { openLayers, subject } from './layers.ts'
 import { requireState } from './states.ts'
-import { requireWorkspace } from './workspaces.ts'
+import { inTurn } from './turn.ts'
 
 /** A path inside as one relative to /workspace. @throws path_outside_workspace */
 export function insideWorkspace(path: string): string {
@@ -24,9 +25,8 @@ export async function exportPath(
   { signal }: CallContext,
 ): Promise<OutputOf<'workspace_export'>> {
   const path = insideWorkspace(input.path)
-  const { id } = requireWorkspace(engine, input.workspace_id)
-  return engine.queues.run(id, async () => {
-    const row = requireWorkspace(engine, id)
+  return inTurn(engine, input.workspace_id, async (row) => {
+    const { id } = row
     requireState(row, 'running', 'stopped', 'failed')
     await openLayers(engine, row)
     const { output_path: output, overwrite } = input
@@ -41,7 +41,7 @@ export async function exportPath(
     try {
       engine.record('export.outcome', () => {
         engine.exports.finish(entry, Date.now())
-        engine.workspaces.touch(id, Date.now())
+        engine.workspaces.touch(id, signOfLife())
       })
     } catch (error) {
       // The files are out; what is not recorded will only be called "never exported" once more.

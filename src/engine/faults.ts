@@ -17,12 +17,23 @@ export const FAULT_POINTS = [
   'update.outcome',
   'export.intent',
   'export.outcome',
+  'stop.intent',
+  'stop.outcome',
+  'start.intent',
+  'start.started',
+  'start.outcome',
+  'start.undone',
+  'expire.intent',
+  'expire.reported',
   'delete.intent',
   'delete.stopped',
   'delete.removed',
   'delete.outcome',
   'adopt.outcome',
   'end.outcome',
+  'listen.outcome',
+  'listen.off',
+  'token.outcome',
 ] as const
 
 export type FaultPoint = (typeof FAULT_POINTS)[number]

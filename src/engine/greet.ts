@@ -1,5 +1,5 @@
 /** The first words with a sandbox that has just been started. */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Engine } from './engine.ts'
 
 /** An emulated machine on a busy host. */
@@ -17,14 +17,19 @@ export function call(engine: Engine, id: string): void {
     .catch((error) => engine.log('workspace.silent', { workspace: id, error: String(error) }))
 }
 
-/** Waits for a machine's agent and tells it who it is: name, clock and randomness, of which it has none of its own. */
+/** Waits for a machine's agent and tells it who it is: name, machine id, clock and randomness. */
 export async function introduce(engine: Engine, id: string, hostname: string): Promise<void> {
   const guest = engine.guests.of(id)
   await guest.hello(BOOT_MS)
   await guest.identify({
     hostname,
-    machine_id: randomBytes(16).toString('hex'),
+    machine_id: machineId(id),
     now_ms: Date.now(),
     entropy: randomBytes(ENTROPY_BYTES).toString('base64'),
   })
+}
+
+/** A workspace's own, and the same each time it starts: programs know a machine by it. */
+function machineId(id: string): string {
+  return createHash('sha256').update(`pyro machine-id ${id}`).digest('hex').slice(0, 32)
 }

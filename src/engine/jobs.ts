@@ -34,9 +34,29 @@ function requireJob(engine: Engine, workspace: string, id: string): JobRow<JobSt
 
 export async function readJob(engine: Engine, input: Read): Promise<OutputOf<'workspace_job_read'>> {
   const workspace = requireWorkspace(engine, input.workspace_id)
+  try {
+    return await readOf(engine, workspace, input)
+  } catch (error) {
+    const silent = error instanceof PyroError && error.code === 'guest_unreachable'
+    if (!silent || !isLive(workspace) || engine.workspaces.find(workspace.id)?.state === 'running')
+      throw error
+    // Its sandbox was ended while it was asked: what is kept is whole when that is done.
+    await engine.queues.run(workspace.id, async () => {})
+    return readOf(engine, requireWorkspace(engine, workspace.id), input)
+  }
+}
+
+/** Whether there is a guest to ask; while commands are being ended, they still speak. */
+const isLive = ({ state }: WorkspaceRow) => state === 'running' || state === 'stopping'
+
+async function readOf(
+  engine: Engine,
+  workspace: WorkspaceRow,
+  input: Read,
+): Promise<OutputOf<'workspace_job_read'>> {
   const row = requireJob(engine, workspace.id, input.job_id)
   const cursors = { stdout: input.stdout_cursor, stderr: input.stderr_cursor }
-  const live = workspace.state === 'running'
+  const live = isLive(workspace)
   const status = live && row.state === 'running' ? await ask() : undefined
   const [stdout, stderr] = await Promise.all([part('stdout'), part('stderr')])
   const spool = engine.backends.layersOf(workspace).spool(workspace.id)

@@ -80,9 +80,9 @@ export function lender(engine: () => Engine): Lender {
   }
 }
 
-/** A workspace that is being created has a guest as soon as its sandbox is recorded. */
+/** A workspace that is being created or started has a guest as soon as its sandbox is recorded. */
 function isLive(engine: Engine, row: WorkspaceRow): boolean {
-  const mayRun = row.state === 'running' || row.state === 'creating' || row.state === 'deleting'
+  const mayRun = ['creating', 'starting', 'running', 'deleting'].includes(row.state)
   return mayRun && row.sandbox !== null && engine.backends.of(row).find(row.sandbox)
 }
 

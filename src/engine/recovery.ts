@@ -1,6 +1,6 @@
 /**
- * What a new engine does with what the last one left: begun creations are undone, begun deletions finished, running
- * sandboxes adopted. Nothing here asks a guest and waits for it, so that one that hangs delays no start.
+ * What a new engine does with what the last one left: begun creations and starts are undone, begun stops and deletions
+ * finished, running sandboxes adopted. What asks a guest does so in its workspace's turn: one that hangs delays no other.
  */
 import type { JobStatus } from '../channel/messages.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
@@ -9,6 +9,7 @@ import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { watchAll } from './jobs.ts'
 import { deleteLater } from './run.ts'
+import { settle } from './turn.ts'
 import { recordEnd } from './watch.ts'
 import { noticeEnd } from './workspaces.ts'
 
@@ -24,7 +25,9 @@ export function recover(engine: Engine): Promise<void>[] {
   )
 }
 
-async function recoverOne(engine: Engine, row: WorkspaceRow): Promise<void> {
+async function recoverOne(engine: Engine, left: WorkspaceRow): Promise<void> {
+  await settle(engine, left)
+  const row = engine.workspaces.find(left.id) ?? left
   if (row.state === 'creating') {
     await destroy(engine, row)
     engine.record('create.undone', () => engine.workspaces.remove(row.id))

@@ -1,5 +1,6 @@
 /** One command in a workspace of its own, which is thrown away with it. */
 import type { CallContext, CheckedInputOf, OutputOf } from '../contract/table.ts'
+import { aborted } from './both.ts'
 import { createWorkspace } from './create.ts'
 import { deleteWorkspace } from './delete.ts'
 import type { Engine } from './engine.ts'
@@ -17,16 +18,30 @@ export async function run(
   const {
     environment,
     seed_path,
+    seed_all,
+    repo,
+    ref,
     backend,
     isolation,
     vcpu_count,
     mem_mib,
     pids_limit,
     disk_mib,
+    ttl_seconds,
     ...command
   } = input
   const limits = { vcpu_count, mem_mib, pids_limit, disk_mib }
-  const given = { environment, seed_path, backend, isolation, ...limits, labels: {}, ephemeral: true }
+  const seed = { seed_path, seed_all, repo, ref }
+  const given = {
+    environment,
+    ...seed,
+    backend,
+    isolation,
+    ttl_seconds,
+    ...limits,
+    labels: {},
+    ephemeral: true,
+  }
   const { id } = await createWorkspace(engine, given, context)
   try {
     const result = await Promise.race([
@@ -39,7 +54,8 @@ export async function run(
     else deleteLater(engine, id)
     return { ...result, environment, deleted: over }
   } catch (error) {
-    await deleteWorkspace(engine, id)
+    // Its time may have run out meanwhile.
+    if (engine.workspaces.find(id) !== undefined) await deleteWorkspace(engine, id)
     throw error
   }
 }
@@ -51,12 +67,4 @@ export function deleteLater(engine: Engine, id: string, lingerMs = LINGER_MS): v
     await new Promise((resolve) => setTimeout(resolve, lingerMs).unref())
     if (engine.workspaces.find(id)?.ephemeral) await deleteWorkspace(engine, id)
   })().catch((error) => engine.log('run.delete_failed', { workspace: id, error: String(error) }))
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = () => reject(signal.reason)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-  })
 }

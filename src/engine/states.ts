@@ -6,9 +6,11 @@ export type State = Workspace['state']
 
 const NEXT: Record<State, readonly State[]> = {
   creating: ['running', 'deleting'],
-  running: ['stopped', 'failed', 'deleting'],
-  stopped: ['deleting'],
-  failed: ['deleting'],
+  running: ['stopping', 'stopped', 'failed', 'deleting'],
+  stopping: ['stopped', 'deleting'],
+  stopped: ['starting', 'deleting'],
+  starting: ['running', 'stopped', 'deleting'],
+  failed: ['starting', 'deleting'],
   deleting: ['deleting'],
 }
 
@@ -29,7 +31,7 @@ export function requireState(
     {
       hint:
         workspace.state === 'stopped' || workspace.state === 'failed'
-          ? 'Its files can still be exported; create a new workspace to go on working.'
+          ? `Start it again with: pyro workspace start ${workspace.id}. Its files and logs can be read as it is.`
           : 'Wait for the operation that is under way.',
     },
   )

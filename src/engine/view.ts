@@ -1,9 +1,13 @@
 /** Recorded rows as the contract shows them. */
 import type { ExecResult, Job, Workspace } from '../contract/fields.ts'
+import type { DeletionReport } from '../contract/operations/workspace_delete.ts'
+import type { Expired } from '../contract/operations/workspace_list.ts'
+import type { ExpiredRow } from '../store/expired.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { type Engine, iso } from './engine.ts'
+import { idleLeftMs } from './lifetimes.ts'
 import { wholeText } from './text.ts'
 
 export function workspaceView(engine: Engine, row: WorkspaceRow): Workspace {
@@ -24,10 +28,22 @@ export function workspaceView(engine: Engine, row: WorkspaceRow): Workspace {
     workspace_seed: row.seed,
     created_at: iso(row.created_at),
     last_activity_at: iso(row.activity_at),
-    expires_at: null,
+    expires_at: row.expires_at === null ? null : iso(row.expires_at),
+    idle_seconds: row.idle_seconds,
+    idle_stops_at: idleStop(engine, row),
     command_count: commands,
     running_job_count: running,
   }
+}
+
+function idleStop(engine: Engine, row: WorkspaceRow): string | null {
+  const left = idleLeftMs(engine, row)
+  return left === null ? null : iso(Date.now() + Math.max(0, left))
+}
+
+export function expiredView({ report, created_at, expired_at, ...row }: ExpiredRow<DeletionReport>): Expired {
+  const { changes = null, never_exported = null } = report ?? {}
+  return { ...row, created_at: iso(created_at), expired_at: iso(expired_at), changes, never_exported }
 }
 
 /** A job as recorded, or as its guest says it is at this moment. */

@@ -5,6 +5,7 @@
 import { GuestRefusal } from '../channel/answers.ts'
 import type { JobStatus } from '../channel/messages.ts'
 import type { JobRow } from '../store/jobs.ts'
+import { signOfLife } from './clock.ts'
 import type { Engine } from './engine.ts'
 import { noticeEnd } from './workspaces.ts'
 
@@ -24,7 +25,7 @@ export function recordEnd(engine: Engine, row: JobRow<JobStatus>, status: JobSta
   const { inline: _inline, ...kept } = status
   engine.record('exec.outcome', () => {
     engine.jobs.end(row.workspace_id, row.id, 'exited', kept)
-    engine.workspaces.touch(row.workspace_id, Date.now())
+    engine.workspaces.touch(row.workspace_id, signOfLife())
   })
   forgetOldest(engine, row)
 }

@@ -2,17 +2,27 @@
 import { PyroError } from '../contract/errors.ts'
 import type { SandboxRecord, WorkspaceRow } from '../store/workspaces.ts'
 import { bootId } from '../backend/process.ts'
-import type { Engine } from './engine.ts'
+import { type Engine, iso } from './engine.ts'
 import { mayBecome } from './states.ts'
 
 /** @throws workspace_not_found */
 export function requireWorkspace(engine: Engine, ref: string): WorkspaceRow {
   const row = engine.workspaces.find(ref)
-  if (row === undefined)
-    throw new PyroError('workspace_not_found', `There is no workspace ${JSON.stringify(ref)}.`, {
+  if (row === undefined) throw notFound(engine, ref)
+  return noticeEnd(engine, row)
+}
+
+function notFound(engine: Engine, ref: string): PyroError {
+  const expired = engine.expired.find(ref)
+  if (expired === undefined)
+    return new PyroError('workspace_not_found', `There is no workspace ${JSON.stringify(ref)}.`, {
       hint: 'See pyro workspace list.',
     })
-  return noticeEnd(engine, row)
+  return new PyroError(
+    'workspace_not_found',
+    `The time of workspace ${JSON.stringify(ref)} ran out: it was deleted at ${iso(expired.expired_at)}.`,
+    { hint: 'What of it was never exported: pyro workspace list --expired.' },
+  )
 }
 
 /**
@@ -38,7 +48,7 @@ export function recordSandboxEnd(
   try {
     engine.record('end.outcome', () => {
       engine.workspaces.update(row.id, { state, reason })
-      for (const job of engine.jobs.running(row.id)) engine.jobs.end(row.id, job.id, 'lost', null)
+      endJobs(engine, row.id)
     })
   } catch (error) {
     // It is true without the record, and whoever looks next writes it.
@@ -46,6 +56,11 @@ export function recordSandboxEnd(
   }
   engine.guests.drop(row.id)
   return { ...row, state, reason }
+}
+
+/** What ran in a sandbox that is gone, and of which nobody told how it ended. Part of a record. */
+export function endJobs(engine: Engine, id: string): void {
+  for (const job of engine.jobs.running(id)) engine.jobs.end(id, job.id, 'lost', null)
 }
 
 function endOf(sandbox: SandboxRecord | null): ['stopped' | 'failed', string] {

@@ -112,14 +112,22 @@ export async function openHand(holderSocket: string, binary: string): Promise<Co
 }
 
 const HINTS: Record<string, string> = {
-  seed_changed: 'Something writes to the seed directory; make the call again when it is quiet.',
+  seed_changed: 'Something writes to the seed; make the call again when it is quiet.',
   disk_full: 'Free some space and try again; what had begun was undone.',
   output_exists: 'Choose another target, or ask to overwrite it.',
   output_parent_missing: 'Create the folder first.',
   build_failed: 'Make the call again; where a download failed, see that the archives can be reached.',
   tool_missing: 'Install it: sudo apt-get install e2fsprogs erofs-utils',
+  seed_bare: 'Clone it instead: --repo with its path.',
+  git_failed: 'See that git status works there.',
+  output_unsuitable: 'Choose a target in a folder of your own.',
+  seed_unsupported: 'Seed a directory, a .tar, a .tar.gz or a .tar.zst; unpack anything else first.',
+  seed_unreadable: 'Choose a path that this user may read, and name it without links of others.',
+  seed_invalid: 'Pack it again, from inside the directory: tar -C DIR -cf seed.tar .',
+  seed_too_large:
+    'Seed less, e.g. without what a build makes, or start the engine with a higher PYRO_SEED_MAX_BYTES or PYRO_SEED_MAX_ENTRIES.',
   link_leaves: 'Export what the link points to, from inside the workspace.',
-  seed_overlap: 'Choose a seed directory that does not hold PYRO_HOME, and does not lie in it.',
+  seed_overlap: 'Choose a seed that does not hold PYRO_HOME, and does not lie in it.',
 }
 
 function handError(error: HandFault): PyroError {

@@ -21,6 +21,8 @@ export interface PourOptions extends CallOptions {
   output: string
   overwrite: boolean
   owner: Owner
+  /** Directories that the output may neither hold nor lie in. */
+  apart: string[]
 }
 
 /**

@@ -38,6 +38,25 @@ const STEPS = [
      finished_at INTEGER
    ) STRICT;`,
   `ALTER TABLE workspaces ADD COLUMN backend TEXT NOT NULL DEFAULT 'oci';`,
+  `CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;`,
+  `ALTER TABLE workspaces ADD COLUMN hostname TEXT;
+   UPDATE workspaces SET hostname = coalesce(name, id);
+   ALTER TABLE workspaces ADD COLUMN life TEXT;
+   ALTER TABLE workspaces ADD COLUMN idle_seconds INTEGER;
+   ALTER TABLE workspaces ADD COLUMN expires_at INTEGER;
+   CREATE INDEX workspaces_mortal ON workspaces(id) WHERE idle_seconds IS NOT NULL OR expires_at IS NOT NULL;
+   CREATE TABLE expired (
+     number INTEGER PRIMARY KEY,
+     workspace_id TEXT NOT NULL UNIQUE,
+     name TEXT,
+     labels TEXT NOT NULL,
+     environment TEXT NOT NULL,
+     created_at INTEGER NOT NULL,
+     expired_at INTEGER NOT NULL,
+     report TEXT
+   ) STRICT;`,
+  `UPDATE workspaces SET seed = json_insert(seed, '$.branch', NULL, '$.ref', NULL, '$.shallow', json('false'),
+     '$.partial', json('false'));`,
 ]
 
 export const SCHEMA_VERSION = STEPS.length

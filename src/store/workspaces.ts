@@ -12,9 +12,18 @@ export interface SandboxRecord {
   runtime: string
 }
 
+/** A point of time that goes on counting only while this machine is awake, and only until it boots again. */
+export interface Life {
+  boot_id: string
+  /** CLOCK_MONOTONIC, in milliseconds. */
+  at_ms: number
+}
+
 export interface WorkspaceRow {
   id: string
   name: string | null
+  /** The name it had when it was created; a sandbox that starts again is called the same. */
+  hostname: string
   state: Workspace['state']
   reason: string | null
   environment: string
@@ -28,27 +37,35 @@ export interface WorkspaceRow {
   ephemeral: boolean
   created_at: number
   activity_at: number
+  /** When it last showed life, as its idle time is counted; null: before that was recorded. */
+  life: Life | null
+  idle_seconds: number | null
+  /** Milliseconds since the epoch. */
+  expires_at: number | null
 }
 
 type Raw = Record<string, unknown>
-const JSON_COLUMNS = ['labels', 'limits', 'seed', 'sandbox'] as const
+const JSON_COLUMNS = ['labels', 'limits', 'seed', 'sandbox', 'life'] as const
 
 export function workspaceTable(db: Database) {
   const insert = db.prepare(
-    `INSERT INTO workspaces (id, name, state, reason, environment, backend, labels, limits, seed, slot, sandbox, ephemeral,
-       created_at, activity_at)
-     VALUES (:id, :name, :state, :reason, :environment, :backend, :labels, :limits, :seed, :slot, :sandbox, :ephemeral,
-       :created_at, :activity_at)`,
+    `INSERT INTO workspaces (id, name, hostname, state, reason, environment, backend, labels, limits, seed, slot, sandbox,
+       ephemeral, created_at, activity_at, life, idle_seconds, expires_at)
+     VALUES (:id, :name, :hostname, :state, :reason, :environment, :backend, :labels, :limits, :seed, :slot, :sandbox,
+       :ephemeral, :created_at, :activity_at, :life, :idle_seconds, :expires_at)`,
   )
   const byRef = db.prepare('SELECT * FROM workspaces WHERE id = ?1 OR name = ?1')
   const all = db.prepare('SELECT * FROM workspaces ORDER BY created_at, id')
   const remove = db.prepare('DELETE FROM workspaces WHERE id = ?')
-  const slots = db.prepare('SELECT slot FROM workspaces ORDER BY slot')
+  const slots = db.prepare('SELECT slot FROM workspaces')
   const counts = db.prepare(
     `SELECT count(*) AS commands, count(*) FILTER (WHERE state = 'running') AS running FROM jobs WHERE workspace_id = ?`,
   )
   const placement = db.prepare('SELECT backend FROM workspaces WHERE id = ?')
-  const touch = db.prepare('UPDATE workspaces SET activity_at = ? WHERE id = ?')
+  const touch = db.prepare('UPDATE workspaces SET activity_at = ?, life = ? WHERE id = ?')
+  const mortal = db.prepare(
+    'SELECT * FROM workspaces WHERE idle_seconds IS NOT NULL OR expires_at IS NOT NULL',
+  )
 
   return {
     insert(row: WorkspaceRow) {
@@ -67,19 +84,21 @@ export function workspaceTable(db: Database) {
       const set = columns.map((column) => `${column} = :${column}`).join(', ')
       db.prepare(`UPDATE workspaces SET ${set} WHERE id = :id`).run(encode({ ...change, id }))
     },
-    touch(id: string, at: number) {
-      touch.run(at, id)
+    touch(id: string, { activity_at, life }: Pick<WorkspaceRow, 'activity_at' | 'life'>) {
+      touch.run(activity_at, JSON.stringify(life), id)
+    },
+    /** Those that are stopped or deleted by themselves some time. */
+    mortal(): WorkspaceRow[] {
+      return mortal.all().map(decode)
     },
     remove(id: string) {
       remove.run(id)
     },
-    /** The lowest range number nobody has. */
-    freeSlot(): number {
+    /** The lowest range number that neither a workspace of this home has nor the others do. */
+    freeSlot(others: ReadonlySet<number>): number {
+      const taken = new Set((slots.all() as { slot: number }[]).map(({ slot }) => slot))
       let free = 0
-      for (const { slot } of slots.all() as { slot: number }[]) {
-        if (slot !== free) break
-        free++
-      }
+      while (taken.has(free) || others.has(free)) free++
       return free
     },
     /** Which backend runs it; what a workspace that is gone was run by does not matter any more. */

@@ -1,9 +1,11 @@
 /** The engine's process: one per PYRO_HOME, the only place where the parts are put together. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { expiredTable } from '../store/expired.ts'
 import { exportTable } from '../store/exports.ts'
 import { jobTable } from '../store/jobs.ts'
 import { openStore } from '../store/open.ts'
+import { ownRanges, type Ranges, sharedRanges } from '../store/ranges.ts'
 import { workspaceTable } from '../store/workspaces.ts'
 import type { Backend } from '../backend/backend.ts'
 import { firecrackerBackend } from '../backend/firecracker/index.ts'
@@ -11,15 +13,18 @@ import { type Accel, qemuBackend } from '../backend/qemu/index.ts'
 import { ociBackend } from '../backend/oci/index.ts'
 import { guests } from '../channel/guests.ts'
 import type { JobStatus } from '../channel/messages.ts'
+import type { DeletionReport } from '../contract/operations/workspace_delete.ts'
 import { PyroError, toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
-import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
+import { debianEnvironment } from '../environment/debian.ts'
+import { DEBIANS } from '../environment/definitions.ts'
 import { guestImages } from '../environment/guest.ts'
 import { hostEnvironment } from '../environment/host.ts'
 import type { Backends, Engine } from '../engine/engine.ts'
 import { parseFaults } from '../engine/faults.ts'
 import { handlers } from '../engine/handlers.ts'
 import { lender } from '../engine/lend.ts'
+import { lifetimes } from '../engine/lifetimes.ts'
 import { journal } from '../engine/journal.ts'
 import { queues } from '../engine/queue.ts'
 import { recover } from '../engine/recovery.ts'
@@ -27,13 +32,17 @@ import { handService } from '../hand/index.ts'
 import type { LayerStore } from '../layer/store/store.ts'
 import { diskStore } from '../layer/store/disk.ts'
 import { directoryStore } from '../layer/store/directory.ts'
-import { serve } from '../surface/http/serve.ts'
+import { type HttpServer, serve } from '../surface/http/serve.ts'
+import { listening, type OpenListener } from '../engine/listen.ts'
+import { settingTable } from '../store/settings.ts'
 import { idleWatch } from './idle.ts'
 import { logFile } from './log.ts'
+import { seedLimitsOf } from './limits.ts'
 import { takeLock } from './lock.ts'
+import { networkOf } from './network.ts'
 import { type Paths, resolvePaths } from './paths.ts'
 import { privateFolder } from './private.ts'
-import { nativeBinary, VERSION } from './package.ts'
+import { programs, VERSION } from './package.ts'
 
 async function main(): Promise<void> {
   const paths = resolvePaths()
@@ -47,9 +56,17 @@ async function main(): Promise<void> {
   const log = logFile(paths.log)
   // What goes wrong in work that nobody waits for concerns one workspace; the others need the engine.
   process.on('unhandledRejection', (error) => log('engine.unhandled', { error: String(error) }))
-  const { engine, store } = wire(paths, log, (options) => void stop(options))
+  const network = networkOf(() => server, log)
+  const { engine, store } = wire(paths, log, network.open, (options) => void stop(options))
   for (const work of recover(engine)) void work
-  const server = await serve({ handlers: handlers(engine), socket: paths.socket, version: VERSION, log })
+  engine.lifetimes.look()
+  const server: HttpServer = await serve({
+    handlers: handlers(engine),
+    socket: paths.socket,
+    version: VERSION,
+    log,
+  })
+  await engine.listening.resume()
   log('engine.started', { pid: process.pid, version: VERSION })
 
   const idle = idleWatch({ engine, inFlight: server.inFlight, leave: () => void stop({ holder: true }) })
@@ -61,7 +78,10 @@ async function main(): Promise<void> {
     if (stopping) return
     stopping = true
     idle.stop()
+    engine.listening.stop()
+    engine.lifetimes.stop()
     await server.close()
+    await network.close()
     await Promise.race([engine.queues.idle(), new Promise((resolve) => setTimeout(resolve, 30_000).unref())])
     await engine.lender.endAll()
     engine.guests.closeAll()
@@ -75,53 +95,72 @@ async function main(): Promise<void> {
   }
 }
 
-function wire(paths: Paths, log: Engine['log'], requestStop: Engine['requestStop']) {
+function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop: Engine['requestStop']) {
   const { home, cache, runtimeDir, socket } = paths
   const store = openStore(home)
   const workspaces = workspaceTable(store)
-  const binary = nativeBinary()
+  const { native, guest } = programs()
   const record = journal(store, parseFaults(process.env['PYRO_FAULT']))
   const hand = handService({
-    binary,
+    binary: native,
     home,
     runtimeDir,
     async onHolder(point) {
       record(`holder.${point}`, () => {})
     },
   })
-  const directory = directoryStore({ hand, home })
-  const images = guestImages({ hand: hand.call, cache, binary })
+  const seedLimits = seedLimitsOf(process.env)
+  const directory = directoryStore({ hand, home, seedLimits })
+  const images = guestImages({ hand: hand.call, cache, binary: guest })
   const lending = lender(() => engine)
-  const disk = diskStore({ hand, home, runtimeDir, withGuest: lending.withGuest })
+  const disk = diskStore({ hand, home, runtimeDir, seedLimits, withGuest: lending.withGuest })
   const machines = { hand, guestImages: images, runtimeDir, cache }
   const backends = pairs([
     [firecrackerBackend(machines), disk],
     [qemuBackend({ ...machines, accel: accelOf(process.env['PYRO_QEMU_ACCEL']) }), disk],
-    [ociBackend({ hand, binary, home, cache, runtimeDir }), directory],
+    [ociBackend({ hand, binary: guest, home, cache, runtimeDir }), directory],
   ])
+  const all = queues()
   const engine: Engine = {
     home,
+    cache,
+    native,
     socket,
     version: VERSION,
     startedAt: Date.now(),
     workspaces,
+    ranges: rangesOf(paths, log),
     jobs: jobTable<JobStatus>(store),
     exports: exportTable(store),
+    expired: expiredTable<DeletionReport>(store),
     record,
-    queues: queues(),
+    binary: native,
+    queues: all,
     hand,
     backends,
     lender: lending,
+    lifetimes: lifetimes(() => engine),
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),
-      debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
+      ...DEBIANS.map((definition) => debianEnvironment(definition, { hand: hand.call, cache })),
     ]),
     guestImages: images,
+    listening: listening({ home, settings: settingTable(store), record, queues: all, open, log }),
     log,
     requestStop,
   }
   return { engine, store }
+}
+
+/** An ordinary user's workspaces share that user's one range. */
+function rangesOf({ home, shared }: Paths, log: Engine['log']): Ranges {
+  if (process.geteuid?.() !== 0) return ownRanges
+  return sharedRanges({
+    home,
+    shared,
+    complain: (error) => log('ranges.unshared', { shared, error: String(error) }),
+  })
 }
 
 function accelOf(setting = 'auto'): Accel {

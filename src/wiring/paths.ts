@@ -11,12 +11,14 @@ export interface Paths {
   /** Sockets, in a folder of mode 0700. It depends on the home alone, so that every client finds the same engine. */
   runtimeDir: string
   socket: string
+  /** What the homes of root have in common on this machine. */
+  shared: string
   log: string
   /** Written by an engine that could not start, for the client that started it. */
   startupError: string
 }
 
-export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
+export function resolvePaths(env: Readonly<Record<string, string | undefined>> = process.env): Paths {
   const user = () => env['HOME'] || homedir()
   const home = real(
     resolve(env['PYRO_HOME'] || join(env['XDG_STATE_HOME'] || join(user(), '.local/state'), 'pyro')),
@@ -28,6 +30,7 @@ export function resolvePaths(env: NodeJS.ProcessEnv = process.env): Paths {
     cache,
     runtimeDir,
     socket: join(runtimeDir, 'engine.sock'),
+    shared: resolve(env['PYRO_SHARED'] || '/var/lib/pyro'),
     log: join(home, 'engine.log'),
     startupError: join(home, 'engine-error.json'),
   }

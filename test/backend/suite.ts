@@ -269,7 +269,7 @@ export function backendSuite({ name, user, enforcement, backend, environment }: 
         command: 'sleep 0.2; kill -9 -1; kill -9 1',
         wait_ms: 0,
       })
-      if (!machine) expect(processesNaming('/run/pyro/native').length).toBeGreaterThan(0)
+      if (!machine) expect(processesNaming('/run/pyro/guest').length).toBeGreaterThan(0)
       await killSandbox(workspace_id)
       expect(await engine.call('workspace_status', { workspace_id })).toMatchObject({ state: 'failed' })
       const { entries } = await engine.call('workspace_logs', { workspace_id })

@@ -1,7 +1,7 @@
 /** Agents that lie: a real HTTP/2 server that answers what no agent should. Only the asking call fails, with a code. */
 import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, createServer as createSilent } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -135,4 +135,20 @@ test('a connection that breaks fails the call, and the next call makes a new one
       ),
     )
     .toBe(true)
+})
+
+test('a ping is answered by the connection alone, and one that nobody answers fails in time', async () => {
+  answer = () => expect.unreachable('no request is made')
+  await client.ping()
+  await Promise.all([client.ping(), client.ping()])
+  const silent = createSilent((socket) => socket.resume())
+  const path = join(folder, 'silent')
+  await new Promise<void>((done) => silent.listen(path, done))
+  const other = guest(() => connect(path))
+  await expect(other.ping(50)).rejects.toMatchObject({ code: 'guest_unreachable' })
+  const waiting = other.ping()
+  other.close()
+  await expect(waiting).rejects.toMatchObject({ code: 'guest_unreachable' })
+  await new Promise((done) => silent.close(done))
+  await expect(guest(() => connect(path)).ping()).rejects.toMatchObject({ code: 'guest_unreachable' })
 })

@@ -227,7 +227,8 @@ describe.skipIf(reason !== null)(`a machine${reason === null ? '' : ` (not run: 
       0,
     )
     expect(left.state).toBe('running')
-    await guest.powerOff(100)
+    const ends = await guest.stop(100)
+    expect(ends.find((job) => job.id === 'left')).toMatchObject({ state: 'exited', killed: true })
     await gone(machine)
     expect(machine.console()).not.toMatch(/pyro:|panic|EXT4-fs error/)
     guest.close()

@@ -60,7 +60,7 @@ describe('on a healthy machine', () => {
     ['environment_not_found', { environment: 'nowhere' }],
     ['name_taken', { environment: 'host', name: 'one' }],
     ['seed_not_found', { environment: 'host', seed_path: '/no/such/place' }],
-    ['seed_not_directory', { environment: 'host', seed_path: '/etc/passwd' }],
+    ['seed_unsupported', { environment: 'host', seed_path: '/etc/passwd' }],
     ['invalid_input', { environment: 'host', seed_path: 'relative' }],
     ['invalid_input', { environment: 'host', name: 'Not A Name' }],
     ['invalid_input', { environment: 'host', mem_mib: 1 }],
@@ -140,7 +140,7 @@ describe('on a healthy machine', () => {
   })
   test('a wedged sandbox hangs neither list nor status', async () => {
     const { workspace_id } = await engine.call('workspace_create', { environment: 'host' })
-    const [init] = processesNaming('/run/pyro/native init').slice(-1)
+    const [init] = processesNaming('/run/pyro/guest init').slice(-1)
     const pid = Number(init?.split(' ')[0])
     process.kill(pid, 'SIGSTOP')
     try {

@@ -2,7 +2,7 @@
  * The engine killed, and the disk full or broken, at every record it writes about a workspace: nothing is half done, nothing
  * is left. The same for each backend.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -18,7 +18,8 @@ import {
 } from '../support/engine.ts'
 import { cgroupsOf, mountsBelow, processesNaming } from '../support/leaks.ts'
 
-const POINTS = FAULT_POINTS.filter((point) => !point.startsWith('holder.'))
+/** Those of the engine itself have tests of their own. */
+const POINTS = FAULT_POINTS.filter((point) => !/^(holder|listen|token)\./.test(point))
 
 export interface FaultSubject {
   name: string
@@ -74,15 +75,48 @@ export function faultSuite({ name, kinds, ...made }: FaultSubject): void {
     update: (engine) => engine.call('workspace_update', { workspace_id: 'kept', labels: { touched: 'yes' } }),
     export: (engine) =>
       engine.call('workspace_export', { workspace_id: 'kept', path: 'a.txt', output_path: out }),
+    stop: (engine) => engine.call('workspace_stop', { workspace_id: 'second', grace_ms: 500 }),
+    start: (engine) => engine.call('workspace_start', { workspace_id: 'second' }),
+    // The call only starts the clock; what it leads to fails beside it.
+    expire: async (engine) => {
+      await engine.call('workspace_update', { workspace_id: 'second', ttl_seconds: 1 })
+      const log = () => readFileSync(join(engine.home, 'engine.log'), 'utf8')
+      const failed = expect.poll(log, { timeout: 60_000 }).toMatch(/lifetime.failed/)
+      await Promise.race([engine.ended, failed])
+    },
     end: (engine) => engine.call('workspace_status', { workspace_id: 'second' }),
     delete: async (engine) => {
       await engine.call('workspace_delete', { workspace_id: 'second' })
     },
   }
 
+  /** Has something of every kind to lose: a file, an output, a command that runs. */
+  async function makeSecond(stopped: boolean): Promise<string> {
+    const engine = await startEngine({ folder })
+    const { workspace_id } = await engine.call('workspace_create', {
+      ...made,
+      seed_path: seed,
+      name: 'second',
+    })
+    const exec = (command: string, wait_ms: number) =>
+      engine.call('workspace_exec', { workspace_id, command, wait_ms })
+    await exec('echo mine > mine.txt; echo said', 30_000)
+    await exec('sleep 600', 0)
+    if (stopped) await engine.call('workspace_stop', { workspace_id, grace_ms: 500 })
+    await engine.kill()
+    return workspace_id
+  }
+  let second: string
+  const layers = () => join(folder, 'home/workspaces', second)
+
   /** Things that have to be there before the armed engine starts. */
   async function prepare(point: FaultPoint): Promise<void> {
     rmSync(out, { force: true })
+    rmSync(join(folder, 'home/engine.log'), { force: true })
+    const group = point.split('.')[0]!
+    if (['stop', 'start', 'expire'].includes(group)) second = await makeSecond(group === 'start')
+    // A start that can't succeed: what it needs is away for a while.
+    if (point === 'start.undone') renameSync(layers(), `${layers()}-away`)
     if (point.startsWith('delete.')) {
       const engine = await startEngine({ folder })
       await engine.call('workspace_create', { ...made, seed_path: seed, name: 'second' })
@@ -107,13 +141,41 @@ export function faultSuite({ name, kinds, ...made }: FaultSubject): void {
   }
 
   /** The state is old or new, what was there is there, and the next command works. */
-  async function verify(before: Set<string>): Promise<void> {
+  async function verify(point: FaultPoint, before: Set<string>): Promise<void> {
+    if (point === 'start.undone') renameSync(`${layers()}-away`, layers())
     const engine = await startEngine({ folder })
     try {
+      if (/^(stop|start)[.]/.test(point)) await verifyStartable(engine)
+      if (point.startsWith('expire.')) await verifyExpired(engine)
       await verifyWith(engine, before)
     } finally {
       await engine.kill()
     }
+  }
+
+  /** Stopped or running, never between the two; it starts, and has what it had. */
+  async function verifyStartable(engine: TestEngine): Promise<void> {
+    const workspace_id = second
+    const state = async () => (await engine.call('workspace_status', { workspace_id })).state
+    await expect.poll(state, { timeout: 60_000 }).toMatch(/^(running|stopped)$/)
+    const ran = await state()
+    await engine.call('workspace_start', { workspace_id })
+    const command = 'cat a.txt mine.txt; hostname'
+    const answer = await engine.call('workspace_exec', { workspace_id, command })
+    expect(answer.stdout).toBe('from the seed\nmine\nsecond\n')
+    const { entries } = await engine.call('workspace_logs', { workspace_id })
+    expect(entries[0]).toMatchObject({ stdout: 'said\n', state: 'exited' })
+    if (ran === 'stopped') expect(entries[1]!.state).not.toBe('running')
+  }
+
+  /** Gone, and what went with it is known. */
+  async function verifyExpired(engine: TestEngine): Promise<void> {
+    const state = () =>
+      engine.call('workspace_status', { workspace_id: second }).catch((error: Refused) => error.body.message)
+    await expect.poll(state, { timeout: 60_000 }).toMatch(/time of workspace .* ran out/)
+    const { expired } = await engine.call('workspace_list', { expired: true })
+    const entries = expired!.find(({ workspace_id }) => workspace_id === second)?.never_exported?.entries
+    expect(entries?.map(({ path }) => path)).toEqual(['mine.txt'])
   }
 
   async function verifyWith(engine: TestEngine, before: Set<string>): Promise<void> {
@@ -165,7 +227,7 @@ export function faultSuite({ name, kinds, ...made }: FaultSubject): void {
           expect(['disk_full', 'io_error', 'seed_not_found', 'cwd_not_found']).toContain(answer.body.code)
         await engine.kill()
       }
-      await verify(before)
+      await verify(point, before)
     })
   })
 }

@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { PyroError } from '../../src/contract/errors.ts'
-import { wasExported } from '../../src/engine/delete.ts'
+import { sinceMs, signOfLife } from '../../src/engine/clock.ts'
+import { wasExported } from '../../src/engine/unexported.ts'
 import { insideWorkspace } from '../../src/engine/export.ts'
 import { FAULT_POINTS, parseFaults } from '../../src/engine/faults.ts'
 import { newWorkspaceId } from '../../src/engine/ids.ts'
@@ -46,9 +48,35 @@ describe('states', () => {
     for (const state of WORKSPACE_STATES)
       if (state !== 'deleting') expect(mayBecome('deleting', state)).toBe(false)
   })
+  test('what is stopped or failed can be started, and nothing else', () => {
+    const before = WORKSPACE_STATES.filter((state) => mayBecome(state, 'starting'))
+    expect(before.sort()).toEqual(['failed', 'stopped'])
+    expect(WORKSPACE_STATES.filter((state) => mayBecome(state, 'stopping'))).toEqual(['running'])
+  })
   test('a refusal says the state and why', () => {
     const row = { id: 'ws-x', state: 'stopped' as const, reason: 'host restarted' }
     expect(() => requireState(row, 'running')).toThrow(/ws-x is stopped \(host restarted\)/)
+    expect(() => requireState(row, 'running')).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining('pyro workspace start ws-x') }),
+    )
+  })
+})
+
+describe('idle time', () => {
+  test('goes on from one engine to the next, and begins anew with a boot', () => {
+    const { life } = signOfLife()
+    expect(sinceMs({ ...life, at_ms: life.at_ms - 5000 })).toBeGreaterThanOrEqual(5000)
+    expect(sinceMs({ ...life, at_ms: life.at_ms + 5000 })).toBe(0)
+    expect(sinceMs({ boot_id: 'another', at_ms: 0 })).toBe(0)
+    expect(sinceMs(null)).toBe(0)
+  })
+  test('is counted by the clock that stands still while this machine sleeps', () => {
+    // The kernel is asked by another program.
+    const script = 'import time; print(int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1000))'
+    const before = signOfLife().life.at_ms
+    const kernel = Number(execFileSync('python3', ['-c', script], { encoding: 'utf8' }))
+    expect(kernel).toBeGreaterThanOrEqual(before)
+    expect(kernel).toBeLessThanOrEqual(signOfLife().life.at_ms)
   })
 })
 

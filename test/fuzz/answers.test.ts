@@ -82,6 +82,11 @@ function checkStatus(status: Awaited<ReturnType<Guest['wait']>>, id: string | nu
       expect(Buffer.from(text ?? '', 'base64').length).toBeLessThanOrEqual(inline)
 }
 
+function checkJobs(value: Awaited<ReturnType<Guest['jobs']>>): void {
+  for (const status of value) checkStatus(status, null, 0)
+  expect(new Set(value.map(({ id }) => id)).size).toBe(value.length)
+}
+
 function checkError({ code, message }: PyroError): void {
   expect(code).toMatch(/^[a-z_]+$/)
   // Codes that say something about the engine, or about who asks, are not for a guest to give.
@@ -125,10 +130,7 @@ const CALLS: Record<string, Call> = {
     honest: 'jobs',
     nameless: true,
     ask: (to) => to.jobs(),
-    check: (value: Awaited<ReturnType<Guest['jobs']>>) => {
-      for (const status of value) checkStatus(status, null, 0)
-      expect(new Set(value.map(({ id }) => id)).size).toBe(value.length)
-    },
+    check: checkJobs,
   },
   wait: {
     honest: 'status',
@@ -182,7 +184,7 @@ const CALLS: Record<string, Call> = {
     check: none,
   },
   mount: { honest: 'empty-object', nameless: true, ask: (to) => to.mountWorkspace(true), check: none },
-  stop: { honest: 'empty-object', nameless: true, ask: (to) => to.powerOff(0), check: none },
+  stop: { honest: 'jobs', nameless: true, ask: (to) => to.stop(0), check: checkJobs },
   tree: { honest: 'tree', ask: (to, id) => to.tree(id), check: readAll },
   layer: { honest: 'tree', ask: (to, id) => to.layer(id), check: readAll },
   putLayer: {

@@ -39,6 +39,7 @@ const receive = (body: Readable, more: object = {}) =>
     output: join(out, 'tree'),
     overwrite: false,
     owner: { uid: 0, gid: 0 },
+    apart: [],
     ...more,
   })
 const code = (work: Promise<unknown>) =>

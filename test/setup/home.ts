@@ -11,6 +11,7 @@ process.env['PYRO_TEST_CACHE'] ??= join(resolvePaths().cache, 'test')
 const home = mkdtempSync(join(inject('pyroTestRoot'), 'h'))
 chmodSync(home, 0o711)
 process.env['TMPDIR'] = home
+process.env['PYRO_SHARED'] = join(inject('pyroTestRoot'), 'shared')
 process.env['PYRO_HOME'] = join(home, 'state')
 process.env['XDG_RUNTIME_DIR'] = join(home, 'run')
 mkdirSync(process.env['XDG_RUNTIME_DIR'], { mode: 0o700 })

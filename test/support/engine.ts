@@ -66,6 +66,7 @@ export function engineEnv(
       ? join(user.home, '.cache/pyro')
       : (process.env['PYRO_TEST_CACHE'] ?? join(folder, 'cache')),
     XDG_RUNTIME_DIR: join(folder, 'run'),
+    PYRO_SHARED: process.env['PYRO_SHARED'] ?? join(folder, 'shared'),
     ...extra,
   }
 }

@@ -72,14 +72,19 @@ export interface Machine {
 export interface Machines {
   folder: string
   /** Starts one over new disks, or over those of another. */
-  start: (options?: { over?: Machine; inspect?: boolean; pids?: number }) => Promise<Machine>
+  start: (options?: {
+    over?: Machine
+    inspect?: boolean
+    pids?: number
+    limits?: Partial<SandboxSpec['limits']>
+  }) => Promise<Machine>
   /** Makes a tree the baseline of a machine that may run already. */
   seal: (machine: Machine, tree: string) => Promise<void>
   close: () => Promise<void>
 }
 
 /** `init` is the program that the machines run; ours where none is given. */
-export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Promise<Machines> {
+export async function machines(init = join(ROOT, 'native/bin/pyro-guest')): Promise<Machines> {
   const folder = mkdtempSync(join(tmpdir(), 'm-'))
   const hand = testHand(folder)
   const runtimeDir = join(folder, 'run')
@@ -110,7 +115,7 @@ export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Pro
 
   return {
     folder,
-    async start({ over, inspect = false, pids = 200 } = {}) {
+    async start({ over, inspect = false, pids = 200, limits: asked = {} } = {}) {
       const name = `m${series}${count++}`
       const dir = join(folder, name)
       mkdirSync(dir, { mode: 0o700 })
@@ -121,6 +126,7 @@ export async function machines(init = join(ROOT, 'native/bin/pyro-native')): Pro
         pids_limit: pids,
         disk_mib: 512,
         notes: [],
+        ...asked,
       }
       const medium: DiskMedium = {
         kind: 'disk',

@@ -6,7 +6,8 @@ import { ociBackend } from '../../src/backend/oci/index.ts'
 import { qemuBackend } from '../../src/backend/qemu/index.ts'
 import type { Guest } from '../../src/channel/guest.ts'
 import { guests } from '../../src/channel/guests.ts'
-import { DEBIAN_12_BASE, debianEnvironment } from '../../src/environment/debian.ts'
+import { debianEnvironment } from '../../src/environment/debian.ts'
+import { DEBIAN_12_BASE } from '../../src/environment/definitions.ts'
 import type { Environment } from '../../src/environment/environment.ts'
 import { guestImages } from '../../src/environment/guest.ts'
 import { hostEnvironment } from '../../src/environment/host.ts'
@@ -47,7 +48,7 @@ let slots = 0
 export function stand(kind: LayerStore['kind'], hand: HandService, folder: string): Stand {
   const [home, runtimeDir] = [join(folder, 'home'), join(folder, 'run')]
   const cache = process.env['PYRO_TEST_CACHE'] ?? join(folder, 'cache')
-  const binary = join(ROOT, 'native/bin/pyro-native')
+  const guest = join(ROOT, 'native/bin/pyro-guest')
   const running = new Map<string, SandboxRecord>()
   const all: Subject[] = []
   const channel = guests((id, use) => backend.connect(id, use))
@@ -56,11 +57,11 @@ export function stand(kind: LayerStore['kind'], hand: HandService, folder: strin
   let store: LayerStore
   let environment: Environment
   if (kind === 'directory') {
-    backend = ociBackend({ hand, binary, home, cache, runtimeDir })
+    backend = ociBackend({ hand, binary: guest, home, cache, runtimeDir })
     store = directoryStore({ hand, home })
     environment = hostEnvironment({ hand: hand.call, cache })
   } else {
-    const images = guestImages({ hand: hand.call, cache, binary })
+    const images = guestImages({ hand: hand.call, cache, binary: guest })
     backend = qemuBackend({ hand, guestImages: images, runtimeDir, cache, accel: 'tcg' })
     store = diskStore({ hand, home, runtimeDir, withGuest })
     environment = debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache })
@@ -105,7 +106,7 @@ export function stand(kind: LayerStore['kind'], hand: HandService, folder: strin
       await Promise.all([
         start(of, medium),
         (async () => {
-          if (source !== null && source !== '') await store.seed(of, source, {})
+          if (source !== null && source !== '') await store.seed(of, { path: source }, {})
           await store.seal(of)
         })(),
       ])

@@ -1,13 +1,14 @@
-/** The four faces behind one signature: an operation and its input in, its output or its error body out. */
+/** The faces, each by every way there is, behind one signature: an operation and its input in, its output or its error body out. */
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
-import { Client } from '@modelcontextprotocol/client'
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import { afterAll, beforeAll } from 'vitest'
 import { describe as descriptions } from '../../src/contract/describe.ts'
-import type { OperationName } from '../../src/contract/table.ts'
+import type { Operation } from '../../src/contract/operation.ts'
+import { OPERATIONS, type OperationName } from '../../src/contract/table.ts'
 import { PyroError, Pyro } from '../../src/surface/sdk/index.ts'
 import { METHODS, camelKeys, snakeKeys } from '../../src/surface/sdk/names.ts'
 import { resolvePaths } from '../../src/wiring/paths.ts'
@@ -15,7 +16,7 @@ import { engineEnv, newFolder, removeFolder, ROOT } from '../support/engine.ts'
 
 type Fields = Record<string, unknown>
 export interface Face {
-  name: 'http' | 'sdk' | 'cli' | 'mcp'
+  name: 'http' | 'sdk' | 'remote' | 'cli' | 'mcp' | 'mcp-http-2025' | 'mcp-http-2026'
   offers: (operation: OperationName) => boolean
   ask: (operation: OperationName, input: Fields) => Promise<Fields>
   close: () => Promise<void>
@@ -47,17 +48,17 @@ export function httpFace(env: NodeJS.ProcessEnv): Face {
   }
 }
 
-/** The client takes its PYRO_HOME and runtime folder from this process, so they must be the engine's. */
-export async function sdkFace(): Promise<Face & { pyro: Pyro }> {
-  const pyro = await Pyro.connect()
+/** Without an address the client takes its PYRO_HOME and runtime folder from this process, so they must be the engine's. */
+export async function sdkFace(at?: { url: string; token: string }): Promise<Face & { pyro: Pyro }> {
+  const pyro = await Pyro.connect(at)
   const methods = Object.fromEntries(
     Object.entries(METHODS).map(([method, operation]) => [operation, method]),
   )
   const caller = pyro as unknown as Record<string, (input: unknown) => Promise<unknown>>
   return {
-    name: 'sdk',
+    name: at === undefined ? 'sdk' : 'remote',
     pyro,
-    offers: () => true,
+    offers: (operation) => at === undefined || (OPERATIONS[operation] as Operation).localOnly !== true,
     close: async () => pyro.close(),
     ask: async (operation, input) => {
       try {
@@ -88,8 +89,25 @@ export async function mcpFace(env: NodeJS.ProcessEnv): Promise<Face & { client: 
   await client.connect(
     new StdioClientTransport({ command, args, env: env as Record<string, string>, cwd: ROOT }),
   )
+  return toolFace('mcp', client)
+}
+
+export const ERAS = { 2025: 'legacy', 2026: { pin: '2026-07-28' } } as const
+
+/** What the engine itself speaks on its address, to a host of that age. */
+export async function mcpHttpFace(
+  era: keyof typeof ERAS,
+  at: { mcpUrl: string; token: string },
+): Promise<Face & { client: Client }> {
+  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode: ERAS[era] } })
+  const requestInit = { headers: { authorization: `Bearer ${at.token}` } }
+  await client.connect(new StreamableHTTPClientTransport(new URL(at.mcpUrl), { requestInit }))
+  return toolFace(`mcp-http-${era}`, client)
+}
+
+function toolFace(name: Face['name'], client: Client): Face & { client: Client } {
   return {
-    name: 'mcp',
+    name,
     client,
     offers: (operation) => described.get(operation)!.tool !== null,
     close: () => client.close(),

@@ -92,7 +92,7 @@ function mainJob(name: string, makeUser?: () => User): void {
     test("the MCP inspector's command line", () => {
       const inspector = (method: string, ...args: string[]) => {
         // A host gives a server no more of its environment than it was told to.
-        const given = ['PYRO_HOME', 'PYRO_CACHE', 'XDG_RUNTIME_DIR'].flatMap((key) => [
+        const given = ['PYRO_HOME', 'PYRO_CACHE', 'PYRO_SHARED', 'XDG_RUNTIME_DIR'].flatMap((key) => [
           '-e',
           `${key}=${env[key]}`,
         ])

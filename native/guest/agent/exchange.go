@@ -17,7 +17,9 @@ import (
 func handle(f func(*http.Request) (any, *wire.Error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		// Bodies must arrive in time; a handler that waits for a job has read its body before.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		if r.Body != http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
 		answer, err := f(r)
 		if err != nil {
 			fail(w, err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"pyro/native/guest/jobs"
@@ -65,6 +66,9 @@ func (a *api) poll(r *http.Request) (any, *wire.Error) {
 		return nil, q.err
 	}
 	j, err := a.find(r)
+	if a.isPast(err) {
+		return a.pastJob(r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +82,11 @@ func (a *api) poll(r *http.Request) (any, *wire.Error) {
 func fromPoll(s wire.JobStatus, err *wire.Error) (any, *wire.Error) { return s, err }
 
 func (a *api) remove(r *http.Request) (any, *wire.Error) {
-	if _, err := a.find(r); err != nil {
+	_, err := a.find(r)
+	if a.isPast(err) {
+		return struct{}{}, a.Past.Remove(r.PathValue("id"))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return struct{}{}, a.Jobs.Remove(r.PathValue("id"))
@@ -92,16 +100,36 @@ func (a *api) output(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	j, err := a.find(r)
+	if a.isPast(err) {
+		a.pastOutput(w, r)
+		return
+	}
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	first, data, err := j.Output(stream, cursor, max)
+	into, done := room(max)
+	defer done()
+	first, data, err := j.Output(stream, cursor, into)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	sendOutput(w, first, data, j.Stream(stream))
+}
+
+// smallRoom is not worth keeping; what is larger costs its pages each time it is made.
+const smallRoom = 64 << 10
+
+var rooms = sync.Pool{New: func() any { return new([wire.MaxOutput]byte) }}
+
+// room is a place for an answer's bytes until done.
+func room(size int) (into []byte, done func()) {
+	if size <= smallRoom {
+		return make([]byte, size), func() {}
+	}
+	whole := rooms.Get().(*[wire.MaxOutput]byte)
+	return whole[:min(size, len(whole))], func() { rooms.Put(whole) }
 }
 
 // parseOutput reads which stream is asked for (0 stdout, 1 stderr), from where on, and how much at most.
@@ -181,6 +209,7 @@ func (a *api) kill(r *http.Request) (any, *wire.Error) {
 	return j.Status(), nil
 }
 
+// stopAll tells what became of every job: nobody can be asked afterwards.
 func (a *api) stopAll(r *http.Request) (any, *wire.Error) {
 	var ask wire.StopRequest
 	if err := decode(r, &ask); err != nil {
@@ -191,5 +220,8 @@ func (a *api) stopAll(r *http.Request) (any, *wire.Error) {
 		return nil, err
 	}
 	a.Stop(time.Duration(grace) * time.Millisecond)
-	return struct{}{}, nil
+	if a.Jobs == nil {
+		return wire.JobList{Jobs: []wire.JobStatus{}}, nil
+	}
+	return a.Jobs.List(), nil
 }

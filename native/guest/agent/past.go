@@ -6,6 +6,11 @@ import (
 	"pyro/native/wire"
 )
 
+// isPast says that a job which is not found may be one of an earlier start of the sandbox, which left its files.
+func (a *api) isPast(err *wire.Error) bool {
+	return err != nil && err.Code == "job_not_found" && a.Past != nil
+}
+
 func (a *api) pastJobs(*http.Request) (any, *wire.Error) { return a.Past.List() }
 
 func (a *api) pastJob(r *http.Request) (any, *wire.Error) {
@@ -25,7 +30,9 @@ func (a *api) pastOutput(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	first, data, at, err := a.Past.Output(r.PathValue("id"), stream, cursor, max)
+	into, done := room(max)
+	defer done()
+	first, data, at, err := a.Past.Output(r.PathValue("id"), stream, cursor, into)
 	if err != nil {
 		fail(w, err)
 		return

@@ -21,8 +21,9 @@ const (
 
 // Config is what a sandbox's agent serves.
 type Config struct {
-	// Jobs runs commands; nil in a machine that is only looked at, which has Past instead.
+	// Jobs runs commands; nil in a machine that is only looked at.
 	Jobs *jobs.Manager
+	// Past tells of jobs that earlier starts of the sandbox left files of.
 	Past *past.Jobs
 	// Machine is nil in a container.
 	Machine Machine

@@ -19,6 +19,7 @@ import (
 	"pyro/native/guest/jobs"
 	"pyro/native/guest/past"
 	"pyro/native/guest/reap"
+	"pyro/native/guest/signals"
 	"pyro/native/wire"
 )
 
@@ -60,7 +61,7 @@ func Main(args []string) int {
 }
 
 func complain(err error) int {
-	fmt.Fprintln(os.Stderr, "pyro-native init:", err)
+	fmt.Fprintln(os.Stderr, "pyro-guest init:", err)
 	return 1
 }
 
@@ -87,14 +88,15 @@ func serve(path string, config jobs.Config) error {
 	if err != nil {
 		return err
 	}
-	return Serve(Service{Listeners: []net.Listener{agent.Bounded(socket)}, Jobs: &config})
+	return Serve(Service{Listeners: []net.Listener{agent.Bounded(socket)}, Jobs: &config, Past: &past.Jobs{Dir: config.Spool}})
 }
 
 // Service is an agent and where it listens.
 type Service struct {
 	Listeners []net.Listener
-	// Jobs is nil where none run; then Past tells of those that did.
-	Jobs    *jobs.Config
+	// Jobs is nil where none run.
+	Jobs *jobs.Config
+	// Past tells of those that earlier starts ran.
 	Past    *past.Jobs
 	Machine agent.Machine
 	// WarmLate leaves what the first command needs until the first request is answered: the host waits for that one first.
@@ -113,10 +115,6 @@ func Serve(service Service) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-
 	silence()
 	config := agent.Config{Past: service.Past, Machine: service.Machine}
 	reaper := reap.New()
@@ -128,6 +126,9 @@ func Serve(service Service) error {
 			config.Jobs.Warm()
 		}
 	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, unix.SIGTERM, unix.SIGINT)
+	signals.Shrug(unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	stopped := make(chan struct{})
 	var once sync.Once
 	config.Stop = func(grace time.Duration) {

@@ -4,7 +4,6 @@ package job
 
 import (
 	"os"
-	"os/signal"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"pyro/native/guest/link"
 	"pyro/native/guest/proc"
+	"pyro/native/guest/signals"
 )
 
 // controlFD is where init put the link.
@@ -51,14 +51,13 @@ func Main([]string) int {
 	}
 }
 
-// settle makes this process fit for its place: what a job sends to everything it can reach must not end it. Signals are
-// caught, not ignored, as only that is undone in the job's processes.
+// settle makes this process fit for its place: what a job sends to everything it can reach must not end it. The
+// stops of a terminal (SIGTSTP and its like) have no effect on it anyway: it leads a session without one.
 func settle() error {
 	_ = unix.CloseRange(controlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	unix.CloseOnExec(controlFD)
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGABRT, unix.SIGTRAP,
-		unix.SIGSYS, unix.SIGSTKFLT, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM,
-		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	signals.Shrug(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGABRT, unix.SIGTRAP,
+		unix.SIGSYS, unix.SIGSTKFLT, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }

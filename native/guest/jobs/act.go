@@ -160,9 +160,9 @@ func (j *Job) Write(data []byte, eof bool) (int, *wire.Error) {
 	return n, nil
 }
 
-// Output reads a stream: the offset of the first byte, and the bytes.
-func (j *Job) Output(stream int, cursor uint64, max int) (uint64, []byte, *wire.Error) {
-	first, data, err := j.streams[stream].Read(cursor, max)
+// Output reads a stream: the offset of the first byte, and the bytes, which lie in into.
+func (j *Job) Output(stream int, cursor uint64, into []byte) (uint64, []byte, *wire.Error) {
+	first, data, err := j.streams[stream].Read(cursor, into)
 	if err == nil {
 		return first, data, nil
 	}
@@ -174,8 +174,8 @@ func (j *Job) Output(stream int, cursor uint64, max int) (uint64, []byte, *wire.
 
 // Inline is the beginning of both streams.
 func (j *Job) Inline(max int) *wire.Inline {
-	_, out, _ := j.streams[0].Read(0, max)
-	_, err, _ := j.streams[1].Read(0, max)
+	_, out, _ := j.streams[0].Read(0, make([]byte, min(uint64(max), j.streams[0].End())))
+	_, err, _ := j.streams[1].Read(0, make([]byte, min(uint64(max), j.streams[1].End())))
 	return &wire.Inline{Stdout: append([]byte{}, out...), Stderr: append([]byte{}, err...)}
 }
 

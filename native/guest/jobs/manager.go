@@ -50,13 +50,11 @@ func NewManager(config Config, reaper *reap.Reaper) *Manager {
 	return m
 }
 
-// Warm makes ready what the first command would wait for: a supervisor under way, and files.
+// Warm makes ready, beside what the caller goes on with, what the first command would wait for: a supervisor and files.
 func (m *Manager) Warm() {
 	m.prepare()
-	if s, err := m.pool.start(); err == nil {
-		m.pool.put(s)
-	}
-	m.shelf.Fill()
+	m.pool.warm()
+	go m.shelf.Fill()
 }
 
 // prepare comes before the first use of the pool and the shelf.

@@ -30,6 +30,7 @@ type pool struct {
 	spare   []*supervisor
 	pending bool
 	closed  bool
+	warming chan struct{} // closed when the first is there; nil where none was started ahead
 }
 
 const (
@@ -37,8 +38,30 @@ const (
 	spareDelay = 3 * time.Millisecond
 )
 
+// warm has the first one started, and lets whoever needs it meanwhile wait for that.
+func (p *pool) warm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.warming != nil || p.closed {
+		return
+	}
+	warming := make(chan struct{})
+	p.warming = warming
+	go func() {
+		defer close(warming)
+		if s, err := p.start(); err == nil {
+			p.put(s)
+		}
+	}()
+}
+
 func (p *pool) get() (*supervisor, error) {
 	p.mu.Lock()
+	if warming := p.warming; warming != nil && len(p.spare) == 0 {
+		p.mu.Unlock()
+		<-warming
+		p.mu.Lock()
+	}
 	var s *supervisor
 	for n := len(p.spare); n > 0 && s == nil; n-- {
 		last := p.spare[n-1]
@@ -113,7 +136,7 @@ func (p *pool) start() (*supervisor, error) {
 		return nil, err
 	}
 	defer null.Close()
-	pid, gone, err := p.reaper.Start(p.self, []string{"pyro-native", "job"}, &syscall.ProcAttr{
+	pid, gone, err := p.reaper.Start(p.self, []string{"pyro-guest", "job"}, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"GOMAXPROCS=2", "GOGC=50", "GOTRACEBACK=none"},
 		Files: []uintptr{null.Fd(), null.Fd(), 2, theirs.Fd()},

@@ -36,14 +36,13 @@ func (m *machine) bringUp() ([]net.Listener, error) {
 	if err := m.loadBuses(); err != nil {
 		return nil, err
 	}
-	var listeners []net.Listener
+	// Ports appear a while after their driver, in which the disks can be mounted.
+	if err := loadModules(m.portModules()); err != nil {
+		return nil, err
+	}
 	err = together(
 		func() error { return then(loadModules("/modules/order.disk"), m.mountChanges) },
 		func() error { return loadModules("/modules/order.root") },
-		func() (err error) {
-			listeners, err = m.listen()
-			return err
-		},
 	)
 	if err != nil {
 		return nil, err
@@ -53,9 +52,12 @@ func (m *machine) bringUp() ([]net.Listener, error) {
 	}
 	if m.params.Inspect {
 		m.target = filepath.Join(hub, "workspace")
-		return listeners, nil
+		return m.listen()
 	}
-	return listeners, then(mountDisk(m.params.Env, "env", "erofs", unix.MS_RDONLY|unix.MS_NODEV, ""), makeRoot)
+	if err := then(mountDisk(m.params.Env, "env", "erofs", unix.MS_RDONLY|unix.MS_NODEV, ""), makeRoot); err != nil {
+		return nil, err
+	}
+	return m.listen()
 }
 
 // loadBuses makes the devices known that everything else is a driver of.
@@ -69,14 +71,15 @@ func (m *machine) loadBuses() error {
 	return loadModules("/modules/order.pci")
 }
 
-func (m *machine) listen() ([]net.Listener, error) {
-	list := "/modules/order.port"
+func (m *machine) portModules() string {
 	if m.params.Vsock {
-		list = "/modules/order.vsock"
+		return "/modules/order.vsock"
 	}
-	if err := loadModules(list); err != nil {
-		return nil, err
-	}
+	return "/modules/order.port"
+}
+
+// listen waits for the first port alone: only control is asked for at once.
+func (m *machine) listen() ([]net.Listener, error) {
 	listeners := make([]net.Listener, 0, len(channels))
 	for _, channel := range channels {
 		if m.params.Vsock {
@@ -87,22 +90,21 @@ func (m *machine) listen() ([]net.Listener, error) {
 			listeners = append(listeners, agent.Bounded(l))
 			continue
 		}
-		port, err := openPort(channel.name)
-		if err != nil {
-			return nil, err
+		port := &latePort{name: channel.name}
+		if len(listeners) == 0 {
+			if _, err := port.open(); err != nil {
+				return nil, err
+			}
 		}
-		listeners = append(listeners, session.Listen(port))
+		listeners = append(listeners, port)
 	}
 	return listeners, nil
 }
 
-// finish does what no answer but a command's waits for, and gives what the first of them waits by: the control group that
-// they are started into. A machine that can't do it ends.
+// finish does what no answer but a command's waits for, when it is first asked to, and gives what the first of them waits by:
+// the control group that they are started into. A machine that can't do it ends.
 func (m *machine) finish() (prepared func() int) {
-	ready := make(chan int, 1)
-	// The root covers the initramfs; this keeps its modules in reach.
-	modules, err := unix.Open(filepath.Join("/proc/self/fd", strconv.Itoa(m.hub), "../modules"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	go func() {
+	return sync.OnceValue(func() int {
 		group := -1
 		err := then(then(m.furnish(), loopback), func() (err error) {
 			group, err = jobsGroup(m.params.Pids)
@@ -112,10 +114,8 @@ func (m *machine) finish() (prepared func() int) {
 			say("the machine can't go on: %v", err)
 			end()
 		}
-		ready <- group
-	}()
-	return sync.OnceValue(func() int {
-		group := <-ready
+		// The root covers the initramfs; this keeps its modules in reach.
+		modules, err := unix.Open(m.hubPath("../modules"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err == nil {
 			go loadLate(modules)
 		}

@@ -76,11 +76,8 @@ func lookForDisk(disk, block, dev string) string {
 		}
 		return disk
 	}
-	serials, _ := filepath.Glob(block + "/vd*/serial")
-	for _, path := range serials {
-		if said, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(said)) == serial {
-			return filepath.Join(dev, filepath.Base(filepath.Dir(path)))
-		}
+	if name := entryThatSays(block, "vd", "serial", serial); name != "" {
+		return filepath.Join(dev, name)
 	}
 	return ""
 }
@@ -106,11 +103,17 @@ func openPort(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-func lookForPort(name, class string) string {
-	names, _ := filepath.Glob(class + "/vport*/name")
-	for _, path := range names {
-		if said, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(said)) == name {
-			return filepath.Base(filepath.Dir(path))
+func lookForPort(name, class string) string { return entryThatSays(class, "vport", "name", name) }
+
+// entryThatSays is the directory below dir whose file of this name has this content.
+func entryThatSays(dir, prefix, file, content string) string {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), prefix) {
+			continue
+		}
+		if said, err := os.ReadFile(filepath.Join(dir, entry.Name(), file)); err == nil && strings.TrimSpace(string(said)) == content {
+			return entry.Name()
 		}
 	}
 	return ""

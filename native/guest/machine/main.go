@@ -60,6 +60,7 @@ func run() error {
 	} else {
 		service.WarmLate = true
 		service.Jobs = &jobs.Config{Spool: spoolDir, Self: "/proc/self/exe", Lease: lease, Prepare: m.finish(), Ended: m.writeOutSoon}
+		service.Past = &past.Jobs{Dir: spoolDir}
 	}
 	err = boot.Serve(service)
 	killAll()

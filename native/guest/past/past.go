@@ -105,8 +105,24 @@ func (p *Jobs) read(id string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxStatus))
 }
 
+// Remove takes away what a job left.
+func (p *Jobs) Remove(id string) *wire.Error {
+	found := false
+	for _, ext := range []string{"out", "err", "json"} {
+		err := os.Remove(p.path(id, ext))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return wire.Fail(500, "io_error", "the output can't be removed: %v", err)
+		}
+		found = found || err == nil
+	}
+	if !found {
+		return wire.Fail(404, "job_not_found", "no job %q", id)
+	}
+	return nil
+}
+
 // Output is what jobs.Job.Output is, with what can be read of the stream.
-func (p *Jobs) Output(id string, which int, cursor uint64, max int) (uint64, []byte, wire.StreamStatus, *wire.Error) {
+func (p *Jobs) Output(id string, which int, cursor uint64, into []byte) (uint64, []byte, wire.StreamStatus, *wire.Error) {
 	s, err := spool.Load(p.path(id, []string{"out", "err"}[which]))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil, wire.StreamStatus{}, wire.Fail(404, "job_not_found", "no job %q", id)
@@ -114,7 +130,7 @@ func (p *Jobs) Output(id string, which int, cursor uint64, max int) (uint64, []b
 	if err != nil {
 		return 0, nil, wire.StreamStatus{}, wire.Fail(500, "spool_damaged", "the output can't be read: %v", err)
 	}
-	first, data, err := s.Read(cursor, max)
+	first, data, err := s.Read(cursor, into)
 	if errors.Is(err, spool.ErrBeyond) {
 		return 0, nil, wire.StreamStatus{}, wire.Fail(400, "bad_cursor", "cursor %d is beyond the end %d", cursor, s.End())
 	}

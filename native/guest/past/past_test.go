@@ -61,10 +61,10 @@ func TestPast(t *testing.T) {
 	if cut.ID != "cut" || cut.State != "exited" || cut.Error == nil || cut.Error.Code != "machine_ended" || cut.Stdout.End != 7 {
 		t.Errorf("%+v", cut)
 	}
-	if first, data, at, err := jobs.Output("cut", 0, 0, 100); err != nil || first != 3 || string(data) != "defg" || !at.EOF {
+	if first, data, at, err := jobs.Output("cut", 0, 0, make([]byte, 100)); err != nil || first != 3 || string(data) != "defg" || !at.EOF {
 		t.Errorf("%d %q %+v %v", first, data, at, err)
 	}
-	if _, data, _, err := jobs.Output("done", 0, 2, 2); err != nil || string(data) != "ll" {
+	if _, data, _, err := jobs.Output("done", 0, 2, make([]byte, 2)); err != nil || string(data) != "ll" {
 		t.Errorf("%q %v", data, err)
 	}
 	for code, ask := range map[string]func() (string, uint64){
@@ -73,7 +73,7 @@ func TestPast(t *testing.T) {
 		"spool_damaged": func() (string, uint64) { return "link", 0 },
 	} {
 		id, cursor := ask()
-		if _, _, _, err := jobs.Output(id, 0, cursor, 10); err == nil || err.Code != code {
+		if _, _, _, err := jobs.Output(id, 0, cursor, make([]byte, 10)); err == nil || err.Code != code {
 			t.Errorf("%s: %v, want %s", id, err, code)
 		}
 	}
@@ -97,7 +97,7 @@ func TestLyingRings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Read(0, 1000); err == nil {
+	if _, _, err := s.Read(0, make([]byte, 1000)); err == nil {
 		t.Error("bytes that are not there were read")
 	}
 }

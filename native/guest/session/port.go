@@ -1,8 +1,6 @@
 package session
 
 import (
-	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -42,9 +40,7 @@ func (p *Port) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{port: p, rest: rest}
-	c.left.L = &c.mu
-	return c, nil
+	return newConn(p, rest), nil
 }
 
 func (p *Port) Close() error {
@@ -118,117 +114,3 @@ func (p *Port) answer(r record) {
 	_, _ = p.file.Write(r.bytes())
 	_ = p.file.SetWriteDeadline(time.Time{})
 }
-
-// readAhead is taken at a time: HTTP/2 asks for nine bytes and then for what they announce.
-const readAhead = 16 << 10
-
-// conn is one session. Its end leaves the port open, and is complete when nobody is inside a read or a write any more.
-type conn struct {
-	port   *Port
-	rest   []byte // read, and not asked for yet
-	buffer [readAhead]byte
-	mu     sync.Mutex
-	left   sync.Cond
-	inside int
-	over   bool
-}
-
-func (c *conn) enter() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.over {
-		c.inside++
-	}
-	return !c.over
-}
-
-func (c *conn) leave() {
-	c.mu.Lock()
-	c.inside--
-	c.mu.Unlock()
-	c.left.Broadcast()
-}
-
-func (c *conn) Read(into []byte) (int, error) {
-	if !c.enter() {
-		return 0, net.ErrClosed
-	}
-	defer c.leave()
-	if len(c.rest) > 0 {
-		n := copy(into, c.rest)
-		c.rest = c.rest[n:]
-		return n, nil
-	}
-	if len(into) >= readAhead {
-		n, err := c.port.file.Read(into)
-		return n, c.reason(err)
-	}
-	n, err := c.port.file.Read(c.buffer[:])
-	c.rest = c.buffer[:n]
-	n = copy(into, c.rest)
-	c.rest = c.rest[n:]
-	return n, c.reason(err)
-}
-
-func (c *conn) Write(data []byte) (int, error) {
-	if !c.enter() {
-		return 0, net.ErrClosed
-	}
-	defer c.leave()
-	n, err := c.port.file.Write(data)
-	return n, c.reason(err)
-}
-
-// reason tells the deadline that Close sets from one that the user of the connection set.
-func (c *conn) reason(err error) error {
-	if err == nil || err == io.EOF {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over && errors.Is(err, os.ErrDeadlineExceeded) {
-		return net.ErrClosed
-	}
-	return err
-}
-
-func (c *conn) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
-		return net.ErrClosed
-	}
-	c.over = true
-	_ = c.port.file.SetDeadline(time.Unix(1, 0))
-	for c.inside > 0 {
-		c.left.Wait()
-	}
-	_ = c.port.file.SetDeadline(time.Time{})
-	c.port.turn <- struct{}{}
-	return nil
-}
-
-func (c *conn) deadline(set func(time.Time) error, at time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
-		return net.ErrClosed
-	}
-	return set(at)
-}
-
-func (c *conn) SetDeadline(at time.Time) error { return c.deadline(c.port.file.SetDeadline, at) }
-func (c *conn) SetReadDeadline(at time.Time) error {
-	return c.deadline(c.port.file.SetReadDeadline, at)
-}
-func (c *conn) SetWriteDeadline(at time.Time) error {
-	return c.deadline(c.port.file.SetWriteDeadline, at)
-}
-func (c *conn) LocalAddr() net.Addr  { return address(c.port.name) }
-func (c *conn) RemoteAddr() net.Addr { return address("host") }
-
-// address is a name, as these streams have no addresses.
-type address string
-
-func (a address) Network() string { return "machine" }
-func (a address) String() string  { return string(a) }

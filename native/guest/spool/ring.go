@@ -98,9 +98,9 @@ func (s *Stream) Remove() error { return os.Remove(s.path) }
 
 var ErrBeyond = errors.New("cursor beyond the end")
 
-// Read returns up to max bytes from cursor on, and the offset of the first: higher than asked when bytes were dropped,
-// also while it read.
-func (s *Stream) Read(cursor uint64, max int) (uint64, []byte, error) {
+// Read fills into from cursor on and returns what of it is good, and the offset of its first byte: higher than asked when
+// bytes were dropped, also while it read.
+func (s *Stream) Read(cursor uint64, into []byte) (uint64, []byte, error) {
 	end := s.end.Load()
 	if cursor > end {
 		return 0, nil, ErrBeyond
@@ -109,12 +109,12 @@ func (s *Stream) Read(cursor uint64, max int) (uint64, []byte, error) {
 	if start := s.start.Load(); start > from {
 		from = start
 	}
-	if from == end || max <= 0 {
+	if from == end || len(into) == 0 {
 		return from, nil, nil
 	}
 	// A writer can pass us by a whole ring; then what was read is worthless and the newest bytes are asked for.
 	for range 4 {
-		data := make([]byte, min(uint64(max), end-from))
+		data := into[:min(uint64(len(into)), end-from)]
 		if err := s.readAt(data, from); err != nil {
 			return from, nil, err
 		}

@@ -17,6 +17,9 @@ const (
 	blankPrefix = ".blank-"
 	maxBlanks   = 8
 	refillDelay = 2 * time.Millisecond
+	// firstBlanks are the streams of one command; the others wait until it has begun.
+	firstBlanks = 2
+	fillDelay   = 30 * time.Millisecond
 )
 
 // Shelf keeps empty ring files ready. Making a file can take a disk longer than a short command runs; giving one its name
@@ -51,15 +54,21 @@ func (h *Shelf) Clean() {
 	}
 }
 
-// Fill makes the files that are kept ready.
+// Fill makes the files of a first command, and soon the others that are kept ready.
 func (h *Shelf) Fill() {
 	h.mu.Lock()
-	busy := h.pending
+	busy := h.pending || h.closed
 	h.pending = true
 	h.mu.Unlock()
-	if !busy {
-		h.refill()
+	if busy {
+		return
 	}
+	for range firstBlanks {
+		if !h.stock() {
+			break
+		}
+	}
+	time.AfterFunc(fillDelay, h.refill)
 }
 
 // take finds a blank, or makes one.
@@ -86,21 +95,24 @@ func (h *Shelf) later() {
 }
 
 func (h *Shelf) refill() {
-	for {
-		b, err := h.make()
-		h.mu.Lock()
-		if err == nil && !h.closed {
-			h.blanks = append(h.blanks, b)
-		} else if err == nil {
-			b.discard()
-		}
-		full := err != nil || h.closed || len(h.blanks) >= maxBlanks
-		h.pending = !full
-		h.mu.Unlock()
-		if full {
-			return
-		}
+	for h.stock() {
 	}
+	h.mu.Lock()
+	h.pending = false
+	h.mu.Unlock()
+}
+
+// stock makes one more, and says whether there is need and room for another.
+func (h *Shelf) stock() bool {
+	b, err := h.make()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil && !h.closed {
+		h.blanks = append(h.blanks, b)
+	} else if err == nil {
+		b.discard()
+	}
+	return err == nil && !h.closed && len(h.blanks) < maxBlanks
 }
 
 func (h *Shelf) make() (b blank, err error) {

@@ -28,6 +28,10 @@ func seedTree(ctx context.Context, spec seed.Spec, progress func(any)) (any, err
 	return orError(seed.Seed(ctx, spec, progress))
 }
 
+func seedLook(_ context.Context, spec seed.LookSpec, _ func(any)) (any, error) {
+	return orError(seed.Look(spec))
+}
+
 func scanChanges(ctx context.Context, spec changes.Spec, _ func(any)) (any, error) {
 	return orError(changes.Scan(ctx, spec))
 }

@@ -16,13 +16,14 @@ import (
 
 // operations is everything a hand can do.
 var operations = map[string]operation{
-	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree),
+	"hello": takes(hello), "probe_fs": takes(probeFS), "assemble": takes(assembleTree), "seed": takes(seedTree), "seed_look": takes(seedLook),
 	"mount_stack": takes(mountStack), "unmount": takes(unmount), "start": takes(start), "attach": takes(attach),
 	"stop": takes(stop), "changes": takes(scanChanges), "export": takes(exportTree), "remove": takes(remove),
 	"usage": takes(usage), "export_stream": takes(exportStream), "pack": takes(packLayer), "unpack": takes(unpackLayer),
 	"image_create": takes(imageCreate), "image_seal": takes(imageSeal), "image_placeholder": takes(imagePlaceholder),
 	"image_usage": takes(imageUsage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
 	"erofs": takes(makeErofs), "debian_root": takes(debianRoot), "tsc": takes(tsc),
+	"build_use": takes(useBuild), "build_check": takes(checkBuild), "build_remove": takes(removeBuild), "builds_sweep": takes(sweepBuilds),
 	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
 	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }

@@ -47,8 +47,11 @@ type Options struct {
 	// Merge copies over what is in dst already: directories join, other entries are replaced.
 	Merge bool
 	// Leave decides by its attributes that an entry is left out, with a reason; may be nil.
-	Leave    func(st *unix.Stat_t) string
-	Progress func(files int64, bytes int64)
+	Leave func(st *unix.Stat_t) string
+	// Repository is told of each directory that holds a .git, and where entries are chosen of each directory in a file's
+	// place. With true the .git is left to the caller. May be nil; called by several workers at once.
+	Repository func(path string) bool
+	Progress   func(files int64, bytes int64)
 }
 
 type copier struct {

@@ -104,9 +104,12 @@ func (c *copier) list(d *directory, node *Node, shown string) ([]name, error) {
 	if err != nil {
 		return nil, fault.From(err, "reading", shown)
 	}
-	names := make([]name, len(entries))
-	for i, entry := range entries {
-		names[i] = name{entry.Name, entry.Type, entry.Name}
+	names := make([]name, 0, len(entries))
+	for _, entry := range entries {
+		if entry.Name == ".git" && c.Repository != nil && c.Repository(d.path) {
+			continue
+		}
+		names = append(names, name{entry.Name, entry.Type, entry.Name})
 	}
 	return names, nil
 }
@@ -229,7 +232,7 @@ func (c *copier) finish(d *directory) error {
 		err = unix.Fchmod(d.dst, d.st.Mode&0o1777)
 	}
 	if err == nil {
-		err = futimens(d.dst, &d.st)
+		err = dirfd.SetOpenTimes(d.dst, &[2]unix.Timespec{d.st.Atim, d.st.Mtim})
 	}
 	if err != nil {
 		return fault.From(err, "setting the attributes of the copy of", d.path)

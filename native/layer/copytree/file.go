@@ -1,8 +1,6 @@
 package copytree
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/dirfd"
@@ -79,6 +77,9 @@ func (c *copier) strayDirectory(d *directory, one name, fd int) error {
 		return fault.From(err, "opening the copy of", child.path)
 	}
 	defer unix.Close(child.dst)
+	if c.Repository != nil {
+		c.Repository(child.path)
+	}
 	return c.finish(child)
 }
 
@@ -201,17 +202,7 @@ func (c *copier) attributes(fd int, st *unix.Stat_t) error {
 			return err
 		}
 	}
-	return futimens(fd, st)
+	return dirfd.SetOpenTimes(fd, &[2]unix.Timespec{st.Atim, st.Mtim})
 }
 
 var ownUID, ownGID = uint32(unix.Geteuid()), uint32(unix.Getegid())
-
-// futimens sets the times of an open file, which x/sys offers only by path.
-func futimens(fd int, st *unix.Stat_t) error {
-	times := [2]unix.Timespec{st.Atim, st.Mtim}
-	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
-}

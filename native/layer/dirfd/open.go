@@ -3,6 +3,7 @@ package dirfd
 
 import (
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,4 +79,13 @@ func SetTimes(dir int, name string, st *unix.Stat_t) error {
 // ProcPath names an open descriptor as a path, for calls that only take paths.
 func ProcPath(fd int) string {
 	return "/proc/self/fd/" + strconv.Itoa(fd)
+}
+
+// SetOpenTimes sets access and modification time of an open file, which x/sys offers only by path.
+func SetOpenTimes(fd int, times *[2]unix.Timespec) error {
+	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }

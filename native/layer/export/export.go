@@ -21,6 +21,8 @@ type Spec struct {
 	Output    string      `json:"output"`
 	Overwrite bool        `json:"overwrite"`
 	Owner     stack.Owner `json:"owner"`
+	// Apart are directories that the output may neither hold nor lie in.
+	Apart []string `json:"apart"`
 }
 
 // Result is what lies at Output.
@@ -34,7 +36,7 @@ type Result struct {
 
 // Export puts the copy in its place in one step.
 func Export(ctx context.Context, spec Spec, progress func(any)) (*Result, error) {
-	if err := fault.Clean(spec.Root, spec.Output); err != nil {
+	if err := fault.Clean(spec.Root); err != nil {
 		return nil, err
 	}
 	if err := checkRelative(spec.Path); err != nil {
@@ -62,7 +64,7 @@ func Export(ctx context.Context, spec Spec, progress func(any)) (*Result, error)
 	})
 }
 
-func (s Spec) target() target { return target{s.Output, s.Overwrite} }
+func (s Spec) target() target { return target{s.Output, s.Overwrite, s.Apart} }
 
 func checkRelative(path string) error {
 	if filepath.IsAbs(path) || (path != "" && filepath.Clean(path) != path) || path == ".." || strings.HasPrefix(path, "../") || strings.ContainsRune(path, 0) {

@@ -74,7 +74,7 @@ func staysInside(root int, path string) error {
 
 func problem(err error, path string) error {
 	switch err {
-	case unix.ENOENT, unix.ENOTDIR:
+	case unix.ENOENT, unix.ENOTDIR, unix.ENAMETOOLONG:
 		return fault.New("path_not_found", path, "%s does not exist", path)
 	case unix.EXDEV, unix.ELOOP:
 		return fault.New("link_leaves", path, "a link on the way to %s leaves the tree", path)

@@ -53,11 +53,12 @@ type StreamSpec struct {
 	Owner      stack.Owner `json:"owner"`
 	MaxEntries int64       `json:"max_entries"`
 	MaxBytes   int64       `json:"max_bytes"`
+	Apart      []string    `json:"apart"`
 }
 
 // Receive puts it in its place in one step. The other side is not trusted.
 func Receive(ctx context.Context, spec StreamSpec, progress func(any)) (*Result, error) {
-	if err := fault.Clean(spec.Socket, spec.Output); err != nil {
+	if err := fault.Clean(spec.Socket); err != nil {
 		return nil, err
 	}
 	if err := checkRelative(spec.Path); err != nil {
@@ -70,7 +71,7 @@ func Receive(ctx context.Context, spec StreamSpec, progress func(any)) (*Result,
 	}
 	defer source.Close()
 	defer context.AfterFunc(ctx, func() { source.Close() })()
-	return place(target{spec.Output, spec.Overwrite}, func(parent int, temp string) (string, *copytree.Totals, error) {
+	return place(target{spec.Output, spec.Overwrite, spec.Apart}, func(parent int, temp string) (string, *copytree.Totals, error) {
 		return receive(ctx, source, parent, temp, spec, progress)
 	})
 }

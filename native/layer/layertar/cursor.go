@@ -1,8 +1,6 @@
 package layertar
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/dirfd"
@@ -45,7 +43,7 @@ func (c *cursor) push(name string, fd int) error {
 func (c *cursor) pop() error {
 	last := c.chain[len(c.chain)-1]
 	c.chain = c.chain[:len(c.chain)-1]
-	err := futimens(last.fd, &last.times)
+	err := dirfd.SetOpenTimes(last.fd, &last.times)
 	unix.Close(last.fd)
 	if err != nil {
 		return fault.From(err, "setting the time of", last.name)
@@ -97,7 +95,7 @@ func (c *cursor) descend(name string) error {
 	case unix.ENOTDIR, unix.ELOOP:
 		st, statErr := dirfd.Stat(parent, name)
 		if c.unpacker.Plain || statErr != nil || !overlay.IsWhiteout(parent, name, &st) {
-			return bad(name, "is on the way to an entry, and no directory")
+			return c.unpacker.tar.Bad(name, "is on the way to an entry, and no directory")
 		}
 		made = true
 		fd, err = c.make(parent, name, true)
@@ -148,13 +146,4 @@ func (u *unpacker) undescribed(fd int) error {
 		err = unix.Fchmod(fd, 0o755)
 	}
 	return err
-}
-
-// futimens sets the times of an open file, which x/sys offers only by path.
-func futimens(fd int, times *[2]unix.Timespec) error {
-	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }

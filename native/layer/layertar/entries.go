@@ -9,6 +9,7 @@ import (
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
 	"pyro/native/layer/overlay"
+	"pyro/native/layer/tarstream"
 )
 
 // owner is who an entry belongs to on disk; false where the range does not hold it.
@@ -24,7 +25,7 @@ func (u *unpacker) owner(uid int, gid int) (int, int, bool) {
 func (u *unpacker) ownerOf(header *tar.Header) (int, int, error) {
 	uid, gid, ok := u.owner(header.Uid, header.Gid)
 	if !ok {
-		return 0, 0, bad(header.Name, "has an owner that this machine has no id for")
+		return 0, 0, u.tar.Bad(header.Name, "has an owner that this machine has no id for")
 	}
 	return uid, gid, nil
 }
@@ -58,7 +59,7 @@ func (u *unpacker) describe(fd int, header *tar.Header) error {
 		err = unix.Fchmod(fd, u.mode(header))
 	}
 	if err != nil {
-		return fault.From(err, "setting the attributes of", shorten(header.Name))
+		return fault.From(err, "setting the attributes of", tarstream.Shorten(header.Name))
 	}
 	if u.Private {
 		return nil
@@ -74,10 +75,10 @@ func (u *unpacker) describe(fd int, header *tar.Header) error {
 		}
 		data := translate(name, []byte(value), inside)
 		if data == nil {
-			return bad(header.Name, "has a malformed attribute "+name)
+			return u.tar.Bad(header.Name, "has a malformed attribute "+name)
 		}
 		if err := unix.Fsetxattr(fd, name, data, 0); err != nil {
-			return fault.From(err, "setting the attribute "+name+" of", shorten(header.Name))
+			return fault.From(err, "setting the attribute "+name+" of", tarstream.Shorten(header.Name))
 		}
 		u.inherits = u.inherits || name == defaultList
 	}
@@ -92,14 +93,14 @@ func (u *unpacker) clear(dir int, base string, header *tar.Header) (bool, error)
 		return false, nil
 	}
 	if err != nil {
-		return false, fault.From(err, "looking at", shorten(header.Name))
+		return false, fault.From(err, "looking at", tarstream.Shorten(header.Name))
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return false, bad(header.Name, "is also a directory")
+		return false, u.tar.Bad(header.Name, "is also a directory")
 	}
 	hidden := !u.Plain && overlay.IsWhiteout(dir, base, &st)
 	if err := unix.Unlinkat(dir, base, 0); err != nil {
-		return false, fault.From(err, "replacing", shorten(header.Name))
+		return false, fault.From(err, "replacing", tarstream.Shorten(header.Name))
 	}
 	return hidden, nil
 }
@@ -143,8 +144,8 @@ func (u *unpacker) enterOver(header *tar.Header, parts []string) (int, error) {
 
 func (u *unpacker) symlink(header *tar.Header, parts []string, base string) error {
 	target := header.Linkname
-	if target == "" || len(target) > 4095 || strings.ContainsRune(target, 0) {
-		return bad(header.Name, "is a link to nothing that can have a name")
+	if target == "" || len(target) > tarstream.MaxTarget || strings.ContainsRune(target, 0) {
+		return u.tar.Bad(header.Name, "is a link to nothing that can have a name")
 	}
 	dir, uid, gid, err := u.place(header, parts, base)
 	if err != nil {
@@ -159,7 +160,7 @@ func (u *unpacker) symlink(header *tar.Header, parts []string, base string) erro
 		err = unix.UtimesNanoAt(dir, base, times[:], unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err != nil {
-		return fault.From(err, "making the link", shorten(header.Name))
+		return fault.From(err, "making the link", tarstream.Shorten(header.Name))
 	}
 	u.totals.Links++
 	return nil
@@ -183,7 +184,7 @@ func (u *unpacker) fifo(header *tar.Header, parts []string, base string) error {
 		err = unix.UtimesNanoAt(dir, base, times[:], unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err != nil {
-		return fault.From(err, "making the pipe", shorten(header.Name))
+		return fault.From(err, "making the pipe", tarstream.Shorten(header.Name))
 	}
 	u.totals.Files++
 	return nil
@@ -203,9 +204,9 @@ func (u *unpacker) place(header *tar.Header, parts []string, base string) (dir i
 // link is another name of a file that came before. What it names is opened below the root without following anything,
 // and a mark of overlayfs is no file.
 func (u *unpacker) link(header *tar.Header, parts []string, base string) error {
-	first, err := u.split(header.Linkname)
+	first, err := u.tar.Split(header.Linkname)
 	if err != nil || len(first) == 0 {
-		return bad(header.Linkname, "is no path inside a tree")
+		return u.tar.Bad(header.Linkname, "is no path inside a tree")
 	}
 	dir, err := u.at.enter(parts)
 	if err != nil {
@@ -213,17 +214,17 @@ func (u *unpacker) link(header *tar.Header, parts []string, base string) error {
 	}
 	fd, err := dirfd.OpenAt(u.at.chain[0].fd, strings.Join(first, "/"), unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
-		return bad(header.Linkname, "is linked to, and not there")
+		return u.tar.Bad(header.Linkname, "is linked to, and not there")
 	}
 	defer unix.Close(fd)
 	var st, old unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return fault.From(err, "looking at", shorten(header.Linkname))
+		return fault.From(err, "looking at", tarstream.Shorten(header.Linkname))
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG, unix.S_IFLNK, unix.S_IFIFO:
 	default:
-		return bad(header.Linkname, "is linked to, and no file")
+		return u.tar.Bad(header.Linkname, "is linked to, and no file")
 	}
 	if old, err = dirfd.Stat(dir, base); err == nil && old.Ino == st.Ino && old.Dev == st.Dev {
 		return nil
@@ -232,7 +233,7 @@ func (u *unpacker) link(header *tar.Header, parts []string, base string) error {
 		return err
 	}
 	if err := unix.Linkat(unix.AT_FDCWD, dirfd.ProcPath(fd), dir, base, unix.AT_SYMLINK_FOLLOW); err != nil {
-		return fault.From(err, "linking", shorten(header.Name))
+		return fault.From(err, "linking", tarstream.Shorten(header.Name))
 	}
 	u.totals.Files++
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"pyro/native/layer/layertar"
 	"pyro/native/layer/stack"
+	"pyro/native/layer/tartest"
 )
 
 var limits = layertar.UnpackOptions{MaxEntries: 64, MaxBytes: 1 << 20}
@@ -47,7 +48,7 @@ func FuzzUnpack(f *testing.F) {
 
 // FuzzEntries reads its input as a list of entries, so that what is tried is what tars say and not whether they are tars.
 func FuzzEntries(f *testing.F) {
-	for _, program := range entryPrograms {
+	for _, program := range tartest.Programs {
 		for _, how := range []byte{0, 1, 2, 4, 8} {
 			f.Add(program, how)
 		}
@@ -61,7 +62,7 @@ func FuzzEntries(f *testing.F) {
 		if how&8 != 0 {
 			options.Owner = &stack.Owner{UID: 7, GID: 8}
 		}
-		data := compile(program)
+		data := tartest.Compile(program)
 		if how&16 != 0 {
 			data = data[:len(data)/2]
 		}
@@ -74,7 +75,7 @@ func takeAndPack(t *testing.T, data []byte, options layertar.UnpackOptions) {
 	if os.Geteuid() != 0 {
 		t.Skip("owners need root")
 	}
-	dir, err := os.MkdirTemp(scratch(), "pyro-fuzz-*")
+	dir, err := os.MkdirTemp(tartest.Scratch(), "pyro-fuzz-*")
 	must(t, err)
 	defer os.RemoveAll(dir)
 	must(t, os.WriteFile(filepath.Join(dir, "canary"), []byte("safe"), 0o600))
@@ -94,15 +95,6 @@ func takeAndPack(t *testing.T, data []byte, options layertar.UnpackOptions) {
 	if two := packOf(t, filepath.Join(dir, "second"), pack); !bytes.Equal(one, two) {
 		t.Fatal("the tree that was packed and the one that was unpacked differ")
 	}
-}
-
-// scratch is memory where there is some: a fuzzer makes thousands of trees.
-func scratch() string {
-	var st unix.Statfs_t
-	if unix.Statfs("/dev/shm", &st) == nil && st.Bavail*uint64(st.Bsize) > 64<<20 {
-		return "/dev/shm"
-	}
-	return ""
 }
 
 func unpackTo(t *testing.T, data []byte, dest string, options layertar.UnpackOptions) error {

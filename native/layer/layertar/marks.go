@@ -9,6 +9,7 @@ import (
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
 	"pyro/native/layer/overlay"
+	"pyro/native/layer/tarstream"
 )
 
 // mark takes a name that means something in a layer. Per image-spec it concerns the layers below only: what this
@@ -19,7 +20,7 @@ func (u *unpacker) mark(header *tar.Header, parts []string) (bool, error) {
 			continue
 		}
 		if i != len(parts)-1 || header.Typeflag != tar.TypeReg {
-			return true, bad(header.Name, "is no deletion, and is called like one")
+			return true, u.tar.Bad(header.Name, "is no deletion, and is called like one")
 		}
 		deleted := strings.TrimPrefix(part, whiteoutPrefix)
 		switch {
@@ -33,7 +34,7 @@ func (u *unpacker) mark(header *tar.Header, parts []string) (bool, error) {
 			// AUFS's own files, which some tools left in layers.
 			return true, nil
 		case deleted == "" || deleted == "." || deleted == "..":
-			return true, bad(header.Name, "deletes nothing that can have a name")
+			return true, u.tar.Bad(header.Name, "deletes nothing that can have a name")
 		}
 		return true, u.whiteout(header, parts[:i], deleted)
 	}
@@ -42,7 +43,7 @@ func (u *unpacker) mark(header *tar.Header, parts []string) (bool, error) {
 
 func (u *unpacker) opaque(fd int, name string) error {
 	if err := overlay.Opaque(fd); err != nil {
-		return fault.From(err, "marking", shorten(name))
+		return fault.From(err, "marking", tarstream.Shorten(name))
 	}
 	return nil
 }
@@ -55,7 +56,7 @@ func (u *unpacker) whiteout(header *tar.Header, parts []string, deleted string) 
 	err = overlay.Whiteout(dir, deleted)
 	if err != unix.EEXIST {
 		if err != nil {
-			return fault.From(err, "deleting", shorten(header.Name))
+			return fault.From(err, "deleting", tarstream.Shorten(header.Name))
 		}
 		return nil
 	}

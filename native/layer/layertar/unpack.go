@@ -3,14 +3,12 @@ package layertar
 import (
 	"archive/tar"
 	"context"
-	"errors"
 	"io"
 	"path"
-	"strings"
 
 	"pyro/native/layer/copytree"
-	"pyro/native/layer/fault"
 	"pyro/native/layer/stack"
+	"pyro/native/layer/tarstream"
 )
 
 // UnpackOptions of one tar.
@@ -31,9 +29,6 @@ type UnpackOptions struct {
 const (
 	invalid  = "layer_invalid"
 	tooLarge = "layer_too_large"
-	// What an entry may take of the stream beyond its content, on average.
-	entryOverhead = 8 << 10
-	maxTrailer    = 1 << 20
 )
 
 // Taken is what came out of a tar.
@@ -45,13 +40,9 @@ type Taken struct {
 
 type unpacker struct {
 	UnpackOptions
-	ctx     context.Context
-	in      *meter
-	tar     *tar.Reader
-	at      cursor
-	entries int64
-	totals  Taken
-	buffer  []byte
+	tar    *tarstream.Reader
+	at     cursor
+	totals Taken
 	// inherits is set once a directory was made that gives access lists to what is made in it.
 	inherits bool
 }
@@ -60,17 +51,22 @@ type unpacker struct {
 // resolved through a link, nothing is opened that it made, and it has to end as a tar does. The caller removes dest
 // when there is an error. Devices, and what Private leaves out, are listed.
 func Unpack(ctx context.Context, in io.Reader, dest int, options UnpackOptions) (*Taken, error) {
-	if options.MaxEntries <= 0 || options.MaxBytes < 0 {
-		return nil, fault.New("bad_args", "", "there is no bound for the tar")
+	bounds := tarstream.Bounds{
+		MaxEntries: options.MaxEntries, MaxBytes: options.MaxBytes, Invalid: invalid, TooLarge: tooLarge,
 	}
-	u := &unpacker{UnpackOptions: options, ctx: ctx, buffer: make([]byte, 128<<10)}
-	u.in = &meter{ctx: ctx, in: in, left: options.MaxBytes + options.MaxEntries*entryOverhead + maxTrailer}
-	u.tar = tar.NewReader(u.in)
+	if !options.Plain {
+		bounds.Mark = whiteoutPrefix
+	}
+	reader, err := tarstream.New(ctx, in, bounds)
+	if err != nil {
+		return nil, err
+	}
+	u := &unpacker{UnpackOptions: options, tar: reader}
 	u.totals.Skipped = []copytree.Skipped{}
 	if err := u.at.open(dest, u); err != nil {
 		return nil, err
 	}
-	err := u.undescribed(u.at.top().fd)
+	err = u.undescribed(u.at.top().fd)
 	if err == nil {
 		err = u.all()
 	}
@@ -85,132 +81,24 @@ func Unpack(ctx context.Context, in io.Reader, dest int, options UnpackOptions) 
 
 func (u *unpacker) all() error {
 	for {
-		u.in.zeros = 0
 		header, err := u.tar.Next()
 		if err == io.EOF {
-			return u.end()
+			return nil
 		}
 		if err != nil {
-			return u.broken(err)
-		}
-		if u.entries++; u.entries > u.MaxEntries {
-			return fault.New(tooLarge, "", "there are more than %d entries", u.MaxEntries)
+			return err
 		}
 		if err := u.entry(header); err != nil {
 			return err
 		}
-		// What an entry did not need is read here, so that only a real trailer can be taken for one.
-		if _, err := io.CopyBuffer(io.Discard, u.tar, u.buffer); err != nil {
-			return u.broken(err)
-		}
 	}
-}
-
-// end checks that the tar was whole: a stream that broke off between two entries looks the same to a tar reader.
-func (u *unpacker) end() error {
-	if u.in.zeros < 1024 {
-		return fault.New(invalid, "", "the tar ends without its trailer")
-	}
-	n, err := io.Copy(io.Discard, io.LimitReader(u.in, maxTrailer))
-	if err != nil {
-		return u.broken(err)
-	}
-	if n == maxTrailer {
-		return fault.New(invalid, "", "something follows the tar's trailer")
-	}
-	return nil
-}
-
-func (u *unpacker) broken(err error) error {
-	var known *fault.Error
-	switch {
-	case errors.As(err, &known):
-		return known
-	case u.in.failure != nil:
-		return fault.From(u.in.failure, "reading the tar", "")
-	}
-	return fault.New(invalid, "", "the tar is damaged: %v", err)
-}
-
-// meter bounds the stream, and knows how many zero bytes were read last.
-type meter struct {
-	ctx     context.Context
-	in      io.Reader
-	left    int64
-	zeros   int
-	failure error
-}
-
-func (m *meter) Read(part []byte) (int, error) {
-	if err := m.ctx.Err(); err != nil {
-		m.failure = err
-		return 0, err
-	}
-	n, err := m.in.Read(part)
-	if m.left -= int64(n); m.left < 0 {
-		return 0, fault.New(tooLarge, "", "the tar is longer than what it holds may take")
-	}
-	run := 0
-	for run < n && run < 1024 && part[n-1-run] == 0 {
-		run++
-	}
-	if run == n {
-		m.zeros += n
-	} else {
-		m.zeros = run
-	}
-	if err != nil && err != io.EOF {
-		m.failure = err
-	}
-	return n, err
 }
 
 func (u *unpacker) skip(name string, reason string) {
 	u.totals.SkippedCount++
 	if len(u.totals.Skipped) < copytree.MaxSkipped {
-		u.totals.Skipped = append(u.totals.Skipped, copytree.Skipped{Path: shorten(name), Reason: reason})
+		u.totals.Skipped = append(u.totals.Skipped, copytree.Skipped{Path: tarstream.Shorten(name), Reason: reason})
 	}
-}
-
-// shorten keeps what is listed and said bounded, whatever a tar calls its entries.
-func shorten(name string) string {
-	if len(name) > 4096 {
-		return name[:4096]
-	}
-	return name
-}
-
-func bad(name string, what string) error {
-	return fault.New(invalid, shorten(name), "%.200q %s", name, what)
-}
-
-// split checks a name and returns its parts; none of them for the root.
-func (u *unpacker) split(name string) ([]string, error) {
-	if strings.HasPrefix(name, "/") || strings.ContainsRune(name, 0) {
-		return nil, bad(name, "is no path inside a tree")
-	}
-	var parts []string
-	for _, part := range strings.Split(name, "/") {
-		switch {
-		case part == "" || part == ".":
-		case part == ".." || len(u.named(part)) > 255:
-			return nil, bad(name, "is no path inside a tree")
-		default:
-			parts = append(parts, part)
-		}
-	}
-	if len(parts) > maxDepth {
-		return nil, bad(name, "is nested too deep")
-	}
-	return parts, nil
-}
-
-// named is the name that a part of a path is about: a mark is four bytes longer than what it deletes.
-func (u *unpacker) named(part string) string {
-	if u.Plain {
-		return part
-	}
-	return strings.TrimPrefix(part, whiteoutPrefix)
 }
 
 // entry takes one. Its name decides first (a mark is no file), then its type.
@@ -218,7 +106,7 @@ func (u *unpacker) entry(header *tar.Header) error {
 	if header.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
-	parts, err := u.split(header.Name)
+	parts, err := u.tar.Split(header.Name)
 	if err != nil {
 		return err
 	}
@@ -231,7 +119,7 @@ func (u *unpacker) entry(header *tar.Header) error {
 		return u.directory(header, parts)
 	}
 	if len(parts) == 0 {
-		return bad(header.Name, "is the tree itself, and no directory")
+		return u.tar.Bad(header.Name, "is the tree itself, and no directory")
 	}
 	base := parts[len(parts)-1]
 	switch header.Typeflag {

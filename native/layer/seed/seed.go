@@ -1,32 +1,37 @@
-// Package seed copies a project into a new tree: what git knows of it, or everything.
+// Package seed makes a new tree of a project: of what git knows of it, of everything in a directory, or of an archive.
 package seed
 
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/copytree"
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
+	"pyro/native/layer/gitdir"
 	"pyro/native/layer/newtree"
 	"pyro/native/layer/stack"
 )
 
 // Spec is one copy to make.
 type Spec struct {
-	Source     string      `json:"source"`
-	Dest       string      `json:"dest"`
-	Owner      stack.Owner `json:"owner"`
-	All        bool        `json:"all"`
-	MaxEntries int64       `json:"max_entries"`
-	MaxBytes   int64       `json:"max_bytes"`
+	Source string      `json:"source"`
+	Dest   string      `json:"dest"`
+	Owner  stack.Owner `json:"owner"`
+	// All takes ignored files too.
+	All bool `json:"all"`
+	// Take: the source is a clone without files that was made for this. Its objects are moved out of it.
+	Take       bool  `json:"take"`
+	MaxEntries int64 `json:"max_entries"`
+	MaxBytes   int64 `json:"max_bytes"`
+	// Apart are directories that the source may neither hold nor lie in.
+	Apart []string `json:"apart"`
 }
 
-// Result tells what is in the new tree.
+// Result tells what is in the new tree. Files and bytes are those of the work tree.
 type Result struct {
 	Kind         string             `json:"kind"`
 	Files        int64              `json:"files"`
@@ -35,107 +40,85 @@ type Result struct {
 	Bytes        int64              `json:"bytes"`
 	SkippedCount int64              `json:"skipped_count"`
 	Skipped      []copytree.Skipped `json:"skipped"`
-	Head         *string            `json:"head"`
+	// Head is the commit, Ref the branch in full, of the seed's repository; Shallow and Partial: it lacks history, objects.
+	Head    *string `json:"head"`
+	Ref     *string `json:"ref"`
+	Shallow bool    `json:"shallow"`
+	Partial bool    `json:"partial"`
 }
 
-// Progress is what is reported on the way.
+// Progress is what is reported on the way; of an archive also how many of its own bytes were read.
 type Progress struct {
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
+	Read  int64 `json:"read,omitempty"`
+	Total int64 `json:"total,omitempty"`
 }
 
 // Seed makes the tree; on any error dest is not there.
 func Seed(ctx context.Context, spec Spec, progress func(any)) (*Result, error) {
-	if err := fault.Clean(spec.Source, spec.Dest); err != nil {
+	if err := fault.Clean(spec.Dest); err != nil {
 		return nil, err
 	}
-	source, err := openSource(spec.Source)
+	place, err := find(spec.Source, spec.Apart)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	if place.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		return seedArchive(ctx, spec, place, progress)
+	}
+	source, err := openDirectory(place, spec.Source)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(source)
-	if err := checkOverlap(spec.Source, spec.Dest); err != nil {
+	if err := checkOverlap(place, spec); err != nil {
 		return nil, err
 	}
-	result := &Result{Kind: "directory"}
-	var choose *copytree.Node
-	if !spec.All {
-		listing, err := listGit(ctx, spec.Source)
-		if err != nil {
-			return nil, err
-		}
-		if listing != nil {
-			result.Kind, result.Head, choose = "git", listing.head, listing.root
-		}
+	real, err := os.Readlink(dirfd.ProcPath(source))
+	if err != nil {
+		return nil, fault.From(err, "resolving", spec.Source)
 	}
+	s := &seeder{spec: spec, source: real, progress: progress, result: &Result{Kind: "directory", Skipped: []copytree.Skipped{}}}
+	s.host = sync.OnceValues(func() (*gitdir.Host, error) { return gitdir.AskHost(ctx) })
 	err = newtree.Build(spec.Dest, func(dest int) error {
-		totals, err := copytree.Copy(ctx, source, dest, choose, copytree.Options{
-			UID: spec.Owner.UID, GID: spec.Owner.GID, MaxEntries: spec.MaxEntries, MaxBytes: spec.MaxBytes,
-			ChangedCode: "seed_changed", LimitCode: "seed_too_large",
-			Progress: func(files int64, bytes int64) { progress(Progress{files, bytes}) },
-		})
+		path, err := os.Readlink(dirfd.ProcPath(dest))
 		if err != nil {
-			return err
+			return fault.From(err, "resolving", spec.Dest)
 		}
-		result.Files, result.Dirs, result.Links, result.Bytes = totals.Files, totals.Dirs, totals.Links, totals.Bytes
-		result.SkippedCount, result.Skipped = totals.SkippedCount, totals.Skipped
-		return nil
+		return s.seed(ctx, tree{src: source, srcPath: real, dst: dest, dstPath: path})
 	})
 	if err != nil {
 		return nil, err
 	}
-	if result.Skipped == nil {
-		result.Skipped = []copytree.Skipped{}
-	}
-	return result, nil
+	return s.result, nil
 }
 
-func openSource(path string) (int, error) {
-	fd, err := dirfd.OpenDir(path)
-	switch err {
-	case nil:
-		return fd, nil
-	case unix.ENOENT:
-		return -1, fault.New("seed_not_found", path, "%s does not exist", path)
-	case unix.ENOTDIR:
-		return -1, fault.New("seed_not_directory", path, "%s is not a directory", path)
+// seed tells the kinds of sources apart.
+func (s *seeder) seed(ctx context.Context, t tree) (err error) {
+	if t.repo, err = gitdir.Find(t.srcPath); err != nil {
+		return err
 	}
-	return -1, fault.From(err, "opening", path)
-}
-
-// checkOverlap compares the real paths: a tree that contains its own copy would never end.
-func checkOverlap(source string, dest string) error {
-	realSource, err := filepath.EvalSymlinks(source)
+	if t.repo != nil {
+		s.result.Kind = "git"
+		return s.checkout(ctx, t)
+	}
+	if s.spec.All || s.spec.Take {
+		return s.plain(ctx, t)
+	}
+	if gitdir.IsBare(t.srcPath) {
+		return fault.New("seed_bare", s.spec.Source, "%s is a bare git repository: it has no files to take", s.spec.Source)
+	}
+	// A directory inside of somebody else's repository of which git knows nothing (an ignored one) counts as a plain one.
+	above, err := gitdir.Above(t.srcPath)
 	if err != nil {
-		return fault.From(err, "resolving", source)
+		return err
 	}
-	realParent, err := filepath.EvalSymlinks(filepath.Dir(dest))
-	if err != nil {
-		return fault.From(err, "resolving", filepath.Dir(dest))
-	}
-	realDest := filepath.Join(realParent, filepath.Base(dest))
-	if within(realDest, realSource) || within(realSource, realDest) {
-		return fault.New("seed_overlap", source, "%s and %s overlap", source, dest)
-	}
-	return nil
-}
-
-func within(path string, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
-}
-
-// inRepository looks for .git here and above, as git does, before a process is spent on asking.
-func inRepository(path string) (here bool, above bool) {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return false, false
-	}
-	for dir := real; ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-			return dir == real, true
-		}
-		if dir == "/" {
-			return false, false
+	if above != nil {
+		if known, err := s.part(ctx, t, above); known || err != nil {
+			return err
 		}
 	}
+	return s.plain(ctx, t)
 }

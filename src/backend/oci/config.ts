@@ -39,7 +39,7 @@ const READ_ONLY = ['bus', 'fs', 'irq', 'sys'].map((name) => `/proc/${name}`)
 export interface ConfigOptions {
   spec: SandboxSpec
   medium: DirectoryMedium
-  /** The native binary, bound at /run/pyro/native. */
+  /** The guest's program, bound at /run/pyro/guest. */
   binary: string
   /** cgroup of the sandbox; null leaves the runtime's default and limits by rlimits only. */
   cgroup: string | null
@@ -54,7 +54,7 @@ export function ociConfig({ spec, medium, binary, cgroup }: ConfigOptions): obje
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
-      args: ['/run/pyro/native', 'init', '--confine'],
+      args: ['/run/pyro/guest', 'init', '--confine'],
       cwd: '/',
       env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root'],
       capabilities: {
@@ -106,7 +106,7 @@ function mounts(medium: DirectoryMedium, binary: string): object[] {
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
     memory('/run', 'nodev', 'mode=755', 'size=65536k'),
-    bind(binary, '/run/pyro/native', 'ro'),
+    bind(binary, '/run/pyro/guest', 'ro'),
     bind(medium.spool, '/run/pyro/spool', 'rw', 'noexec'),
     ...(medium.workspace === null ? [] : [bind(medium.workspace, '/workspace', 'rw')]),
     ...medium.binds.map((path) => bind(path, path, 'ro')),

@@ -14,7 +14,7 @@ import { candidates, withRuntime } from './runtime.ts'
 
 export interface OciOptions {
   hand: HandService
-  /** The native binary, as a path that a sandbox can be given. */
+  /** The guest's program, as a path that a sandbox can be given. */
   binary: string
   home: string
   cache: string

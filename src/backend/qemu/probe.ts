@@ -25,9 +25,17 @@ const asked = new Map<string, Promise<Pick<Qemu, 'version'> & { machines: string
 /**
  * `PYRO_QEMU` names another program than the one on the path, `PYRO_QEMU_MACHINE` another machine than the first that it
  * knows of microvm and q35.
- * @throws tool_missing when there is none, or an older one; not_supported for a machine that it does not know.
+ * @throws tool_missing when there is none, or an older one; not_supported for a machine that it does not know, and on
+ * processors that have none of these.
  */
-export async function findQemu(env: NodeJS.ProcessEnv = process.env): Promise<Qemu> {
+export async function findQemu(
+  env: NodeJS.ProcessEnv = process.env,
+  arch: string = process.arch,
+): Promise<Qemu> {
+  if (arch !== 'x64')
+    throw new PyroError('not_supported', `QEMU runs machines on x64 alone, and this is ${arch}.`, {
+      hint: 'Install Firecracker, which runs them here with KVM, or take a container: --backend oci',
+    })
   const path = findProgram(env)
   const { mtimeMs, size, ino } = statSync(path)
   const fingerprint = `${path}@${ino}:${size}:${mtimeMs}`

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { listener } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 export default operation({
@@ -20,6 +21,7 @@ export default operation({
     workspaces: z.int(),
     running_workspaces: z.int(),
     memory_bytes: z.int(),
+    http: listener,
   }),
   effects: { readOnly: true, destructive: false, idempotent: true },
   errors: [],

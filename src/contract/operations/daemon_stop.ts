@@ -18,6 +18,7 @@ export default operation({
     running_workspaces: z.int(),
   }),
   effects: { readOnly: false, destructive: true, idempotent: true },
-  errors: [],
+  localOnly: true,
+  errors: ['local_only'],
   cli: { examples: ['daemon stop'] },
 })

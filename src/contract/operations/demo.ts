@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { command, environmentName, hostPath, placement } from '../fields.ts'
+import { command, environmentName, hostPath, insidePath, placement } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 export default operation({
@@ -9,14 +9,14 @@ export default operation({
   tool: null,
   summary: 'Show the main job once: create, run, take out, throw away.',
   description:
-    'Creates a workspace from a directory, runs a command in it with live output, exports a file that it made, and deletes the workspace.',
+    'Creates a workspace from a directory or an archive, runs a command in it with live output, exports a file that it made, and deletes the workspace.',
   input: z
     .object({
       environment: environmentName.default('host'),
       ...placement,
-      seed_path: hostPath.describe('Directory the workspace is made from.'),
+      seed_path: hostPath.describe('Directory or archive the workspace is made from.'),
       command: command.default('ls -la && git --version && echo "made by the demo" > DEMO.txt'),
-      path: z.string().min(1).max(4096).default('DEMO.txt').describe('File to export afterwards.'),
+      path: insidePath.default('DEMO.txt').describe('File to export afterwards.'),
       output_path: hostPath
         .optional()
         .describe('Where the exported file goes. Default: it is checked and removed.'),
@@ -32,6 +32,8 @@ export default operation({
   errors: [
     'environment_not_found',
     'seed_not_found',
+    'seed_unsupported',
+    'seed_invalid',
     'backend_unavailable',
     'runtime_missing',
     'runtime_failed',

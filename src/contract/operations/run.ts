@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { commandFields, environmentName, execResult, hostPath, limits, placement } from '../fields.ts'
+import { commandFields, environmentName, execResult, lifetimes, limits, placement } from '../fields.ts'
+import { seedFields } from '../seed.ts'
 import { operation } from '../operation.ts'
 import { CREATE_ERRORS } from './workspace_create.ts'
 
@@ -12,16 +13,17 @@ export default operation({
   tool: 'vm_run',
   summary: 'Run one command in a workspace of its own and throw the workspace away.',
   description:
-    'Creates a workspace, optionally seeded from a directory, runs the command and deletes everything. When the command ' +
+    'Creates a workspace, optionally seeded from a directory, an archive or a repository, runs the command and deletes everything. When the command ' +
     'outlives wait_ms the answer has state "running": go on with workspace_job_read; the workspace is deleted once its ' +
     'output was read to the end, or 15 minutes after the command ended.',
   input: z
     .object({
       environment: environmentName,
       ...fields,
-      seed_path: hostPath.optional().describe('Directory copied to /workspace.'),
+      ...seedFields,
       ...placement,
       ...limits,
+      ttl_seconds: lifetimes.ttl_seconds,
     })
     .strict(),
   output: execResult.extend({ environment: z.string(), deleted: z.boolean() }),

@@ -9,6 +9,18 @@ const changeEntry = z.object({
   size: z.int(),
 })
 
+/** What a deletion says of the files that are gone with it. */
+export const deletionReport = {
+  changes: z.object({ added: z.int(), modified: z.int(), deleted: z.int() }),
+  never_exported: z.object({
+    count: z.int(),
+    entries: z.array(changeEntry).describe('100 at most.'),
+    truncated: z.boolean(),
+  }),
+}
+
+export type DeletionReport = z.infer<z.ZodObject<typeof deletionReport>>
+
 export default operation({
   name: 'workspace_delete',
   command: ['workspace', 'delete'],
@@ -22,12 +34,7 @@ export default operation({
     workspace_id: z.string(),
     name: z.string().nullable(),
     deleted: z.boolean(),
-    changes: z.object({ added: z.int(), modified: z.int(), deleted: z.int() }),
-    never_exported: z.object({
-      count: z.int(),
-      entries: z.array(changeEntry).describe('100 at most.'),
-      truncated: z.boolean(),
-    }),
+    ...deletionReport,
   }),
   effects: { readOnly: false, destructive: true, idempotent: false },
   errors: ['workspace_not_found', 'io_error'],

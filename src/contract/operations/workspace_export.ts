@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { hostPath, workspaceRef } from '../fields.ts'
+import { hostPath, insidePath, workspaceRef } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 export default operation({
@@ -14,9 +14,14 @@ export default operation({
   input: z
     .object({
       workspace_id: workspaceRef,
-      path: z.string().min(1).max(4096).describe('Path inside, absolute below /workspace or relative to it.'),
+      path: insidePath.describe('Path inside, absolute below /workspace or relative to it.'),
       output_path: hostPath.describe('Target on this machine; its parent must exist.'),
-      overwrite: z.boolean().default(false).describe('Replace what is at the target.'),
+      overwrite: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Replace what is at the target: a file, a folder with all that is in it, or a link itself.',
+        ),
     })
     .strict(),
   output: z.object({
@@ -36,6 +41,7 @@ export default operation({
     'path_not_found',
     'output_parent_missing',
     'output_exists',
+    'output_unsuitable',
     'export_changed',
     'link_leaves',
     'disk_full',

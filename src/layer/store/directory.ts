@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { join } from 'node:path'
+import type { DirectoryMedium } from '../../backend/backend.ts'
 import { readSpool } from '../../channel/spool.ts'
 import { PyroError } from '../../contract/errors.ts'
+import type { BuiltEnvironment } from '../../environment/environment.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
 import type { Idmap, StackMount } from '../../hand/protocol.ts'
 import {
@@ -14,11 +16,19 @@ import {
   type StagePaths,
   stagePaths,
 } from '../stack.ts'
-import { type LayerName, type LayerStore, MAX_LAYER, MAX_SEED, type Subject } from './store.ts'
+import {
+  type LayerName,
+  type LayerStore,
+  MAX_LAYER,
+  SEED_LIMITS,
+  type SeedLimits,
+  type Subject,
+} from './store.ts'
 
 export interface DirectoryStoreOptions {
   hand: HandService
   home: string
+  seedLimits?: SeedLimits
 }
 
 interface Place {
@@ -27,19 +37,38 @@ interface Place {
   stage: StagePaths
 }
 
+const userOf = ({ id }: Subject, { paths }: Place) => ({ id, dir: paths.dir })
+
 /** A layer's directory, and the ids that own what a sandbox's root owns in it; null where those are the sandbox's. */
 function layerOf(layer: LayerName, { who, paths }: Place): [string, Idmap | null] {
   if (layer === 'baseline') return [paths.baseline, who.sealed.uid === 0 ? null : who.inside]
   return [paths[layer].upper, who.inside]
 }
 
-export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStore {
+export function directoryStore({ hand, home, seedLimits = SEED_LIMITS }: DirectoryStoreOptions): LayerStore {
   async function place({ id, slot }: Subject): Promise<Place> {
     const info = await hand.info()
     return {
       who: identity(info.mode, slot, sandboxOwner(info).size),
       paths: layerPaths(home, id),
       stage: stagePaths(info.stage, id),
+    }
+  }
+  /** `whole`: with its /workspace from the start. */
+  function medium(of: Subject, at: Place, built: BuiltEnvironment, whole: boolean): DirectoryMedium {
+    const { who, paths, stage } = at
+    const { lowers, binds, masked } = built
+    const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
+    return {
+      kind: 'directory',
+      folders: [{ path: paths.spool, owner: who.writable }],
+      mounts: whole ? [root, workspaceOf(of, at)] : [root],
+      root: stage.root,
+      workspace: whole ? stage.workspace : null,
+      binds,
+      masked,
+      spool: paths.spool,
+      ids: who.inside,
     }
   }
   const lowers = ({ seeded }: Subject, { baseline }: LayerPaths) => (seeded ? [baseline] : [])
@@ -62,25 +91,29 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
     /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
     async stack(of, environment, _limits, options) {
       const at = await place(of)
-      const { who, paths, stage } = at
-      const { lowers, binds, masked } = await environment.build(who.sealed, options)
-      const root = { lowers, ...paths.root, merged: stage.root, idmap: who.idmap, owner: who.writable }
-      return {
-        kind: 'directory',
-        folders: [{ path: paths.spool, owner: who.writable }],
-        mounts: of.seeded ? [root] : [root, workspaceOf(of, at)],
-        root: stage.root,
-        workspace: of.seeded ? null : stage.workspace,
-        binds,
-        masked,
-        spool: paths.spool,
-        ids: who.inside,
-      }
+      const built = await environment.build(at.who.sealed, { ...options, user: userOf(of, at) })
+      return medium(of, at, built, !of.seeded)
     },
 
-    async seed(of, source, options) {
+    async restack(of, environment, options) {
+      const at = await place(of)
+      const built = await environment.build(at.who.sealed, { ...options, user: userOf(of, at) })
+      // Left by the sandbox before, or by somebody who read the files.
+      await hand.call('unmount', { path: at.stage.dir })
+      return medium(of, at, built, true)
+    },
+
+    async seed(of, { path: source, all = false, take = false }, options) {
       const { who, paths } = await place(of)
-      const args = { source, dest: paths.baseline, owner: who.sealed, all: false, ...MAX_SEED }
+      const args = {
+        source,
+        dest: paths.baseline,
+        owner: who.sealed,
+        all,
+        take,
+        apart: take ? [] : [home],
+        ...seedLimits,
+      }
       return hand.call('seed', args, options)
     },
 
@@ -120,7 +153,11 @@ export function directoryStore({ hand, home }: DirectoryStoreOptions): LayerStor
       const { stage } = await place(of)
       // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
       const owner = { uid: 0, gid: 0 }
-      return hand.call('export', { root: stage.workspace, ...what, owner }, signal ? { signal } : {})
+      return hand.call(
+        'export',
+        { root: stage.workspace, ...what, owner, apart: [home] },
+        signal ? { signal } : {},
+      )
     },
 
     async pack(of, layer, dest, options) {

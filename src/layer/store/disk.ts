@@ -6,17 +6,26 @@ import { createReadStream, existsSync, readlinkSync, rmSync, symlinkSync } from 
 import { join } from 'node:path'
 import type { DiskMedium, MachineDisk } from '../../backend/backend.ts'
 import { PyroError } from '../../contract/errors.ts'
+import type { Environment } from '../../environment/environment.ts'
 import { type HandService, sandboxOwner } from '../../hand/index.ts'
 import { saveBytes } from '../bytes.ts'
 import { receiveTree } from '../pour.ts'
 import { type Identity, identity, layerPaths } from '../stack.ts'
-import { type GuestLayers, type LayerStore, MAX_LAYER, MAX_SEED, type Subject } from './store.ts'
+import {
+  type GuestLayers,
+  type LayerStore,
+  MAX_LAYER,
+  SEED_LIMITS,
+  type SeedLimits,
+  type Subject,
+} from './store.ts'
 
 export interface DiskStoreOptions {
   hand: HandService
   home: string
   /** Private folder for sockets. */
   runtimeDir: string
+  seedLimits?: SeedLimits
   /** Lends the guest that has the workspace's disks: the running one, or one made of `inspect`'s answer meanwhile. */
   withGuest: <T>(
     of: Subject,
@@ -42,7 +51,13 @@ interface Place {
   env: string
 }
 
-export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOptions): LayerStore {
+export function diskStore({
+  hand,
+  home,
+  runtimeDir,
+  seedLimits = SEED_LIMITS,
+  withGuest,
+}: DiskStoreOptions): LayerStore {
   async function place({ id, slot }: Subject): Promise<Place> {
     const info = await hand.info()
     const { dir, baseline: tree } = layerPaths(home, id)
@@ -92,10 +107,9 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     async stack(of, environment, { disk_mib }, options) {
       const at = await place(of)
       const owner = at.who.writable
-      if (environment.image === undefined)
-        throw new PyroError('not_supported', `The environment ${environment.name} has no image for machines.`)
+      if (environment.image === undefined) throw noImage(environment)
       const [env] = await together([
-        environment.image(at.who.sealed, options),
+        environment.image(at.who.sealed, { ...options, user: { id: of.id, dir: at.dir } }),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
         of.seeded && placeholder(of, at),
       ])
@@ -103,9 +117,28 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       return medium(of, at, env, false)
     },
 
-    async seed(of, source, options) {
+    async restack(of, environment, options) {
+      const at = await place(of)
+      const env = readlinkSync(at.env)
+      if (existsSync(env)) return medium(of, at, env, false)
+      const again = await environment.image?.(at.who.sealed, { ...options, user: { id: of.id, dir: at.dir } })
+      if (again === undefined) throw noImage(environment)
+      rmSync(at.env)
+      symlinkSync(again, at.env)
+      return medium(of, at, again, false)
+    },
+
+    async seed(of, { path: source, all = false, take = false }, options) {
       const { who, tree } = await place(of)
-      const args = { source, dest: tree, owner: who.sealed, all: false, ...MAX_SEED }
+      const args = {
+        source,
+        dest: tree,
+        owner: who.sealed,
+        all,
+        take,
+        apart: take ? [] : [home],
+        ...seedLimits,
+      }
       return hand.call('seed', args, options)
     },
 
@@ -143,7 +176,7 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
       lend(of, async (guest) => {
         const body = await guest.tree(path)
         // Inside the hand's namespace 0 is the user of this engine, as root and as an ordinary user.
-        const what = { path, output, overwrite, owner: { uid: 0, gid: 0 } }
+        const what = { path, output, overwrite, owner: { uid: 0, gid: 0 }, apart: [home] }
         return receiveTree(hand.call, runtimeDir, body, signal ? { ...what, signal } : what)
       }),
 
@@ -181,6 +214,9 @@ export function diskStore({ hand, home, runtimeDir, withGuest }: DiskStoreOption
     },
   }
 }
+
+const noImage = ({ name }: Environment) =>
+  new PyroError('not_supported', `The environment ${name} has no image for machines.`)
 
 /** All at once; a failure is told when none of them is at work any more, so that undoing races with nothing. */
 async function together<T extends readonly unknown[]>(

@@ -6,6 +6,7 @@
  *
  *   creating   stack, backend.start   beside   seed, seal   and then attach
  *   later      open, then scan, read, usage
+ *   again      restack, backend.start, and attach where that has left something to do
  *   a move     pack from one, unpack into another before its sandbox starts
  *   at the end drop
  */
@@ -24,6 +25,14 @@ export interface Subject {
   seeded: boolean
 }
 
+/** What a baseline is made from. */
+export interface SeedSource {
+  path: string
+  /** Of a git checkout, ignored files too. */
+  all?: boolean
+  /** It is a clone without files that was made for this: its objects are moved out of it, and its files made. */
+  take?: boolean
+}
 export type Seeded = HandOperations['seed'][1]
 export type Changes = HandOperations['changes'][1]
 export type Taken = HandOperations['export'][1]
@@ -102,8 +111,13 @@ export interface LayerStore {
     limits: { disk_mib: number | null },
     options: BuildOptions,
   ) => Promise<SandboxSpec['medium']>
-  /** Copies a directory of this machine: the baseline to be. On failure nothing of it is left. */
-  seed: (of: Subject, source: string, options: CallOptions) => Promise<Seeded>
+  /**
+   * The layers of a workspace whose sandbox has ended, for another one to start from: what was written is in them. The
+   * environment is the one it was made from, as long as that is there.
+   */
+  restack: (of: Subject, environment: Environment, options: BuildOptions) => Promise<SandboxSpec['medium']>
+  /** Copies a directory or an archive of this machine: the baseline to be. On failure nothing of it is left. */
+  seed: (of: Subject, source: SeedSource, options: CallOptions) => Promise<Seeded>
   /** Makes a /workspace of the baseline, where there is one, and a writable layer. */
   seal: (of: Subject) => Promise<void>
   /** Gives a running sandbox its /workspace; after stack and seal. */
@@ -127,7 +141,11 @@ export interface LayerStore {
   drop: (of: Subject) => Promise<void>
 }
 
-/** Bounds of a seed. */
-export const MAX_SEED = { max_entries: 5_000_000, max_bytes: 1024 ** 4 }
+/** Bounds of a seed: how many entries, and how many bytes of content. */
+export interface SeedLimits {
+  max_entries: number
+  max_bytes: number
+}
+export const SEED_LIMITS: SeedLimits = { max_entries: 5_000_000, max_bytes: 64 * 1024 ** 3 }
 /** Bounds of a layer that comes as an archive. */
 export const MAX_LAYER = { max_entries: 20_000_000, max_bytes: 16 * 1024 ** 4 }

@@ -13,7 +13,8 @@ export async function daemon(invocation: Invocation): Promise<number> {
   try {
     output = await ask(engine, invocation)
   } catch (error) {
-    if (!(error instanceof PyroError) || error.code !== 'engine_unreachable' || autostart) throw error
+    if (!(error instanceof PyroError) || error.code !== 'engine_unreachable' || autostart || engine.remote)
+      throw error
     output = invocation.operation.name === 'daemon_stop' ? NOTHING_STOPPED : nothingRuns(engine.paths)
   }
   return await show(invocation, output, invocation.flags.json)
@@ -32,4 +33,12 @@ const nothingRuns = ({ home, socket }: { home: string; socket: string }) => ({
   workspaces: 0,
   running_workspaces: 0,
   memory_bytes: 0,
+  http: {
+    listening: false,
+    url: null,
+    mcp_url: null,
+    allowed_hosts: [],
+    allowed_origins: [],
+    error: null,
+  },
 })

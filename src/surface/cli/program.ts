@@ -1,10 +1,11 @@
 /** The command line as commander knows it. Only the command that was asked for gets its arguments and flags. */
-import { Command, CommanderError, Option } from 'commander'
+import { Argument, Command, CommanderError, Option } from 'commander'
 import type { FieldDescription, OperationDescription } from '../../contract/describe.ts'
 import { PyroError } from '../../contract/errors.ts'
 import { VERSION } from '../sdk/version.ts'
 import { fieldParser, fieldValue } from './fields.ts'
 import { note, printJson, writeNow } from './print.ts'
+import { COMPLETION, type CommandWords, GROUPS, MCP_SERVE, noteOf, switchesOf, placeholder } from './words.ts'
 
 export interface Invocation {
   operation: OperationDescription
@@ -23,14 +24,6 @@ export interface ProgramOptions {
   argv: string[]
   operations: OperationDescription[]
   perform: (invocation: Invocation) => Promise<number>
-}
-
-const GROUPS: Record<string, string> = {
-  env: 'Environments: what a workspace is made from.',
-  workspace: 'Workspaces: create, run, see, take out, throw away.',
-  'workspace job': 'Commands of a workspace, also after they were started.',
-  daemon: 'The engine behind all of this.',
-  mcp: 'The tools for agents.',
 }
 
 export function program({ argv: given, operations, perform }: ProgramOptions): {
@@ -59,7 +52,8 @@ export function program({ argv: given, operations, perform }: ProgramOptions): {
     })
     .addHelpText(
       'after',
-      '\nExamples:\n  $ pyro demo\n  $ pyro run host -- uname -a\n  $ pyro workspace create host --seed-path . --name fix',
+      '\nExamples:\n  $ pyro demo\n  $ pyro run host -- uname -a\n  $ pyro workspace create host --seed-path . --name fix\n\n' +
+        'PYRO_HOME names the state directory; PYRO_URL and PYRO_TOKEN an engine that listens (pyro daemon listen).',
     )
 
   const groups = new Map<string, Command>([['', root]])
@@ -85,7 +79,17 @@ export function program({ argv: given, operations, perform }: ProgramOptions): {
       exit = await perform({ operation, input, flags: specialFlags(command.opts()) })
     })
   }
-  addMcp(groupOf(['mcp']))
+  const own = (words: CommandWords, run: (word: string | undefined) => Promise<void>) =>
+    describeOwn(groupOf(words.command.slice(0, -1)), words).action(run)
+  own(MCP_SERVE, async () => (await import('../mcp/serve.ts')).serveMcp())
+  own(COMPLETION, async (shell) => (await import('./completion/index.ts')).printCompletion(shell, operations))
+  root
+    .command('__complete', { hidden: true })
+    .argument('<kind>')
+    .argument('[workspace]')
+    .action(async (kind, workspace) => {
+      await (await import('./completion/values.ts')).printValues(kind, workspace)
+    })
 
   async function run(): Promise<number> {
     try {
@@ -104,19 +108,14 @@ export function program({ argv: given, operations, perform }: ProgramOptions): {
   return { run }
 }
 
-function addMcp(group: Command): void {
-  group
-    .command('serve')
-    .summary('Serve the tools over standard input and output.')
-    .description(
-      'Speaks MCP on standard input and output, for a host that starts it. Tools act on the engine of this PYRO_HOME.',
-    )
-    .addHelpText('after', '\nExamples:\n  $ pyro mcp serve')
-    .action(async () => {
-      const { serveMcp } = await import('../mcp/serve.ts')
-      await serveMcp()
-    })
+function describeOwn(group: Command, { command, summary, description, positionals, examples }: CommandWords) {
+  const made = group.command(command.at(-1)!).summary(summary).description(`${summary}\n\n${description}`)
+  for (const { field, help, choices } of positionals)
+    made.addArgument(new Argument(`<${field}>`, help).choices(choices ?? []))
+  return made.addHelpText('after', examplesText(examples))
 }
+
+const examplesText = (lines: string[]) => `\nExamples:\n${lines.map((line) => `  $ pyro ${line}`).join('\n')}`
 
 /** The operation whose words the command line begins with; what stands before it are global flags. */
 function wantedOperation(
@@ -139,35 +138,20 @@ function define(command: Command, operation: OperationDescription): void {
   if (rest !== null)
     command.usage(`[options] ${positionals.map(({ field }) => `<${field}>`).join(' ')} -- <${rest.field}...>`)
   for (const field of flags) command.addOption(optionOf(field, name))
-  if (rest !== null) {
-    command.option('--shell', 'join the words after -- and run them by /bin/sh -c')
-    command.option('-i, --stdin', 'pass standard input on to the command')
-  }
-  if (name === 'workspace_create') command.option('--id-only', 'print nothing but the id')
-  command.option('--json', 'print the result as JSON')
-  command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  $ pyro ${line}`).join('\n')}`)
+  for (const { flag, short, help } of switchesOf(operation))
+    command.option(short === undefined ? `--${flag}` : `-${short}, --${flag}`, help)
+  command.addHelpText('after', examplesText(examples))
 }
 
 function optionOf(field: FieldDescription, operation: string): Option {
-  const { flag, kind, help, choices } = field
-  const value =
-    kind === 'boolean'
-      ? ''
-      : kind === 'map'
-        ? ' <key=value>'
-        : ` <${kind === 'command' ? 'shell command' : kind}>`
-  const many = kind === 'map' || kind === 'list' ? ' Repeatable.' : ''
-  const option = new Option(`--${flag}${value}`, `${help}${many}${defaultText(field)}`.trim())
+  const { flag, kind, choices } = field
+  const value = placeholder(field)
+  const option = new Option(`--${flag}${value === '' ? '' : ` <${value}>`}`, noteOf(field))
   if (choices !== undefined) option.choices(choices)
   else if (kind !== 'boolean') option.argParser(fieldParser(field))
   // A demonstration of the place one is in needs no flag.
   if (operation === 'demo' && field.field === 'seed_path') return option.default('.')
   return field.required ? option.makeOptionMandatory() : option
-}
-
-function defaultText({ default: value, kind }: FieldDescription): string {
-  const plain = value !== undefined && kind !== 'boolean' && kind !== 'map' && kind !== 'list'
-  return plain ? ` Default: ${value}.` : ''
 }
 
 function inputOf(operation: OperationDescription, command: Command, rest: string[]): Record<string, unknown> {

@@ -1,6 +1,7 @@
 /** Results as people read them: lines that begin with a tag and hold key=value, and tables for lists. */
 import type { OperationDescription } from '../../contract/describe.ts'
-import { print, writeNow } from './print.ts'
+import { bytesText } from '../progress.ts'
+import { note, print, writeNow } from './print.ts'
 
 type Row = Record<string, unknown>
 
@@ -15,7 +16,23 @@ export function render(operation: OperationDescription, output: Row): void {
 
 const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
   env_list: ({ environments }) => table(environments as Row[], ['name', 'state', 'backends', 'description']),
-  workspace_list: ({ workspaces }) =>
+  env_inspect({ packages, ...rest }, tag) {
+    for (const line of lines(tag, rest)) print(line)
+    const names = (packages as Row[]).map(({ name, version }) => `${name}=${version}`)
+    if (names.length > 0) print(`${tag} packages: ${names.join(' ')}`)
+  },
+  env_prune({ removed, kept, freed_bytes, dry_run }, tag) {
+    const part = ({ environment, what, path, bytes }: Row) =>
+      `${environment ?? what} ${bytesText(bytes as number)} ${path}`
+    for (const one of removed as Row[]) print(`${tag} ${dry_run ? 'would remove' : 'removed'} ${part(one)}`)
+    for (const { reason, used_by, ...one } of kept as Row[]) {
+      const users = (used_by as Row[]).map(({ workspace_id, name }) => name ?? workspace_id)
+      const why = reason === 'in_use' ? `needed by ${users.join(', ')}` : 'current; --all removes it'
+      print(`${tag} kept ${part(one as Row)} (${why})`)
+    }
+    print(`${tag} ${dry_run ? 'would free' : 'freed'} ${bytesText(freed_bytes as number)}`)
+  },
+  workspace_list({ workspaces, expired }) {
     table(workspaces as Row[], [
       'workspace_id',
       'name',
@@ -25,8 +42,15 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
       'isolation',
       'labels',
       'created_at',
+      'expires_at',
       'running_job_count',
-    ]),
+    ])
+    for (const { never_exported, ...row } of (expired ?? []) as (Row & { never_exported: Left | null })[]) {
+      const { count = '?', entries = [], truncated = false } = never_exported ?? {}
+      print(fields('[workspace-expired]', { ...row, never_exported: `${count}${truncated ? '+' : ''}` }))
+      for (const entry of entries) print(fields('[workspace-expired] never_exported:', entry))
+    }
+  },
   workspace_job_list: ({ jobs }) =>
     table(jobs as Row[], ['job_id', 'state', 'exit_code', 'signal', 'started_at', 'duration_ms', 'command']),
   workspace_job_read(output, tag) {
@@ -49,17 +73,31 @@ const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
     }
   },
   doctor({ ok, checks }, tag) {
-    for (const { name, status, message, hint } of checks as Row[]) {
-      print(`${tag} ${String(status).padEnd(7)} ${name}: ${message}`)
-      if (hint !== null) print(`${tag}         ${hint}`)
+    for (const { name, status, why, command } of checks as Row[]) {
+      print(`${tag} ${String(status).padEnd(7)} ${name}: ${why}`)
+      if (command !== null) print(`${tag}         $ ${command}`)
     }
     print(`${tag} ok=${ok}`)
+  },
+  // By itself, so that it can be taken into a variable.
+  daemon_token: ({ token }) => print(String(token)),
+  daemon_listen({ warnings, ...rest }, tag) {
+    print(fields(tag, rest))
+    for (const warning of warnings as string[]) note(`warning: ${warning}`)
+    if (rest['listening'] === true)
+      note(`hint: export PYRO_URL=${rest['url']} PYRO_TOKEN="$(pyro daemon token)"`)
   },
   demo({ steps, ...rest }, tag) {
     for (const { name, detail, duration_ms } of steps as Row[])
       print(`${tag} ${name}: ${detail} (${duration_ms} ms)`)
     print(fields(tag, rest))
   },
+}
+
+interface Left {
+  count: number
+  entries: Row[]
+  truncated: boolean
 }
 
 interface Chunk {

@@ -1,10 +1,8 @@
-/** One call, from its request to its answer. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+/** One call, from its input to its answer, whoever asks. */
 import { PyroError, toPyroError } from '../../contract/errors.ts'
 import { checkInput, checkOutput } from '../../contract/check.ts'
 import type { CallContext, Handlers } from '../../contract/table.ts'
-import { readBody } from './body.ts'
-import { replyTo } from './reply.ts'
+import type { Reply } from './reply.ts'
 
 export interface Call {
   name: keyof Handlers
@@ -18,20 +16,20 @@ export interface Call {
   last: () => void
 }
 
-interface CallOptions {
-  name: keyof Handlers
+export interface Answering {
   handlers: Handlers
-  request: IncomingMessage
-  response: ServerResponse
   checkOutput: boolean
   log: (event: string, fields?: Record<string, unknown>) => void
+}
+interface CallOptions extends Answering {
+  name: keyof Handlers
+  input: Promise<unknown>
+  reply: Reply
 }
 
 type AnyHandler = (input: unknown, context: CallContext) => Promise<unknown>
 
-export function answerCall(options: CallOptions): Call {
-  const { name, handlers, request, response, log } = options
-  const reply = replyTo(request, response)
+export function answerCall({ name, handlers, input, reply, log, ...options }: CallOptions): Call {
   const abort = new AbortController()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
@@ -39,13 +37,11 @@ export function answerCall(options: CallOptions): Call {
     failed.reject(error)
     abort.abort(error)
   }
-  response.once('close', () => {
-    if (!response.writableFinished) fail(new PyroError('cancelled', 'The caller went away.'))
-  })
+  reply.gone(() => fail(new PyroError('cancelled', 'The caller went away.')))
 
   async function work(): Promise<unknown> {
-    const input = checkInput(name, await readBody(request))
-    const output = await (handlers[name] as AnyHandler)(input, {
+    const checked = checkInput(name, await input)
+    const output = await (handlers[name] as AnyHandler)(checked, {
       signal: abort.signal,
       progress: reply.progress,
     })
@@ -63,11 +59,7 @@ export function answerCall(options: CallOptions): Call {
     }
   })()
   const done = Promise.allSettled([answered, working]).then(() => {})
-  return { name, answered, done, fail, last: () => endConnection(response) }
-}
-
-function endConnection(response: ServerResponse): void {
-  if (!response.headersSent) response.setHeader('connection', 'close')
+  return { name, answered, done, fail, last: reply.last }
 }
 
 function stackOf(error: PyroError): string {

@@ -5,7 +5,12 @@ import { PyroError } from '../../contract/errors.ts'
 export const MAX_BODY_BYTES = 8 * 1_048_576
 
 /** @throws invalid_input, cancelled */
-export function readBody(request: IncomingMessage): Promise<unknown> {
+export async function readBody(request: IncomingMessage): Promise<unknown> {
+  return parse(await readBytes(request))
+}
+
+/** The body as it came. @throws invalid_input, cancelled */
+export function readBytes(request: IncomingMessage): Promise<Buffer> {
   const refused = checkHeaders(request)
   if (refused !== undefined) return Promise.reject(refused)
   return new Promise((resolve, reject) => {
@@ -18,13 +23,7 @@ export function readBody(request: IncomingMessage): Promise<unknown> {
         reject(tooLarge())
       } else parts.push(part)
     })
-    request.on('end', () => {
-      try {
-        resolve(parse(parts.length === 1 ? parts[0]! : Buffer.concat(parts)))
-      } catch (error) {
-        reject(error)
-      }
-    })
+    request.on('end', () => resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts)))
     request.on('error', (cause) =>
       reject(new PyroError('cancelled', 'The request was not sent to its end.', { cause })),
     )
@@ -44,7 +43,8 @@ function checkHeaders({ headers }: IncomingMessage): PyroError | undefined {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-function parse(body: Buffer): unknown {
+/** @throws invalid_input */
+export function parse(body: Buffer): unknown {
   if (body.length === 0) return {}
   let text: string
   try {

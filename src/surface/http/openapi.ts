@@ -13,6 +13,9 @@ export const COMMON_ERRORS: ErrorCode[] = [
   'internal',
 ]
 
+/** And what any can give to a caller who came by an address. */
+export const NETWORK_ERRORS: ErrorCode[] = ['unauthorized', 'forbidden', 'too_many_connections']
+
 export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' }) as Record<
     string,
@@ -29,14 +32,24 @@ export function openApi(version: string): Record<string, unknown> {
       title: 'Pyro',
       version,
       description:
-        'Spoken over the unix socket of the engine. With "accept: application/x-ndjson" the answer is lines: any number of ' +
+        'Spoken over the unix socket of the engine, which asks for no token, and over the address of pyro daemon listen, ' +
+        'which does. With "accept: application/x-ndjson" the answer is lines: any number of ' +
         '{"progress": …}, then one {"result": …} or {"error": …}. Closing the connection cancels the call.',
     },
-    servers: [{ url: 'http://pyro', description: 'The socket that `pyro daemon status` names.' }],
+    servers: [
+      { url: '/', description: 'Where this document was served.' },
+      { url: 'http://pyro', description: 'The socket that `pyro daemon status` names.' },
+    ],
+    security: [{ token: [] }],
     paths: Object.fromEntries(
       operations.map((operation) => [`/v1/${operation.name}`, { post: pathItem(operation) }]),
     ),
-    components: { schemas: { Error: errorSchema(), Progress: PROGRESS } },
+    components: {
+      schemas: { Error: errorSchema(), Progress: PROGRESS },
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer', description: 'What `pyro daemon token` prints.' },
+      },
+    },
   }
 }
 
@@ -72,7 +85,7 @@ function pathItem({
           },
         },
       },
-      ...errorResponses([...COMMON_ERRORS, ...errors]),
+      ...errorResponses([...COMMON_ERRORS, ...NETWORK_ERRORS, ...errors]),
     },
   }
 }
@@ -119,7 +132,16 @@ const text = { type: 'string' }
 const PROGRESS = {
   oneOf: [
     kind('step', { text }, ['text']),
-    kind('count', { text, done: { type: 'number' }, total: { type: 'number' } }, ['text', 'done']),
+    kind(
+      'count',
+      {
+        text,
+        done: { type: 'number' },
+        total: { type: 'number' },
+        unit: { enum: ['bytes', 'packages'], description: 'What is counted; files where it is absent.' },
+      },
+      ['text', 'done'],
+    ),
     kind('output', { stream: { enum: ['stdout', 'stderr'] }, text }, ['stream', 'text']),
   ],
 }

@@ -11,14 +11,30 @@ export interface Reply {
   progress: (progress: Progress) => void
   result: (output: unknown) => void
   error: (error: PyroError) => void
+  /** Tells of a caller that does not wait for the answer any more. */
+  gone: (tell: () => void) => void
+  /** No further call shall come the same way. */
+  last: () => void
 }
 
 export function replyTo(request: IncomingMessage, response: ServerResponse): Reply {
   const accept = request.headers.accept
-  return accept?.includes(NDJSON) ? lines(request, response) : single(request, response)
+  return {
+    ...(accept?.includes(NDJSON) ? lines(request, response) : single(request, response)),
+    gone(tell) {
+      response.once('close', () => {
+        if (!response.writableFinished) tell()
+      })
+    },
+    last() {
+      if (!response.headersSent) response.setHeader('connection', 'close')
+    },
+  }
 }
 
-function single(request: IncomingMessage, response: ServerResponse): Reply {
+type Told = Pick<Reply, 'progress' | 'result' | 'error'>
+
+function single(request: IncomingMessage, response: ServerResponse): Told {
   return {
     progress() {},
     result: (output) => send(response, 200, JSON.stringify(output)),
@@ -26,7 +42,7 @@ function single(request: IncomingMessage, response: ServerResponse): Reply {
   }
 }
 
-function lines(request: IncomingMessage, response: ServerResponse): Reply {
+function lines(request: IncomingMessage, response: ServerResponse): Told {
   const begin = () => {
     if (!response.headersSent) response.writeHead(200, { 'content-type': NDJSON })
   }

@@ -25,9 +25,18 @@ export async function readAnswer(
 
 /** An answer that is one JSON value. @throws PyroError as the engine said it */
 export function whole(body: string, status: number | undefined, engineVersion: string): unknown {
-  const answer = JSON.parse(body) as Line
+  const answer = parsed(body, status)
   if (status === 200) return answer
   throw toError(answer.error, engineVersion)
+}
+
+/** What is no JSON was said by something between us and the engine. */
+function parsed(body: string, status: number | undefined): Line {
+  try {
+    return JSON.parse(body) as Line
+  } catch {
+    throw new Error(`what came was no answer of an engine, with HTTP status ${status}`)
+  }
 }
 
 async function readLines(

@@ -1,47 +1,61 @@
-/** Calls to the engine over its unix socket, in the contract's own names; starts the engine when it is not there. */
-import type { Agent, IncomingMessage } from 'node:http'
+/** Calls to an engine in the contract's own names. This machine's is started when it is not there. */
 import { resolve } from 'node:path'
 import { PyroError } from '../../contract/errors.ts'
 import type { InputOf, OperationName, OutputOf } from '../../contract/table.ts'
 import { type Paths, resolvePaths } from '../../wiring/paths.ts'
 import { requirePrivate } from '../../wiring/private.ts'
-import { readAnswer, whole } from './answer.ts'
+import { whole } from './answer.ts'
+import { type EndpointOptions, remoteOf } from './endpoint.ts'
 import { askOnce } from './once.ts'
+import { isPath } from '../../contract/address.ts'
 import { HOST_PATHS, READ_ONLY } from './names.ts'
+import { remoteCalls } from './remote.ts'
+import { SILENCE_MS, cancelled, sender } from './send.ts'
 import { connects, ended, startEngine } from './start.ts'
 import type { CallOptions } from './types.ts'
 
-// Loaded this way because importing it as a module evaluates all of its lazy parts, which costs more than Node's start.
-const http = () => process.getBuiltinModule('node:http')
-
-export interface ClientOptions {
-  /** State directory; default: PYRO_HOME, or the XDG state directory. */
-  home?: string | undefined
+export interface ClientOptions extends EndpointOptions {
   /** Start the engine when it is not there. Default: true. */
   autostart?: boolean | undefined
   /** One call is all there will be: it needs no connection that is kept. Default: false. */
   once?: boolean | undefined
 }
 export interface Client {
+  /** Of this machine's engine. */
   paths: Paths
+  /** Another engine is asked: nothing that it names lies on this machine. */
+  remote: boolean
   call: <N extends OperationName>(name: N, input: InputOf<N>, options?: CallOptions) => Promise<OutputOf<N>>
   /** Resolves when an engine takes connections. */
   ready: (signal?: AbortSignal) => Promise<void>
   close: () => void
 }
 
-/** Idle connections end before the engine would end them. */
-const IDLE_MS = 5 * 60_000
-/** No operation is silent for so long. */
-const SILENCE_MS = 15 * 60_000
 const RETRIES = 20
 const RETRY_MS = 100
 
-export function client({ home, autostart = true, once = false }: ClientOptions = {}): Client {
+/** @throws invalid_input, home_unsuitable */
+export function client(options: ClientOptions = {}): Client {
+  const remote = remoteOf(options, process.env)
+  if (remote === null) return localClient(options)
+  const { call, close } = remoteCalls(remote)
+  return {
+    paths: resolvePaths(),
+    remote: true,
+    call: call as Client['call'],
+    ready: async (signal) => void (await call('daemon_status', {}, { signal })),
+    close,
+  }
+}
+
+function localClient({ home, autostart = true, once = false }: ClientOptions): Client {
   const env = home === undefined ? process.env : { ...process.env, PYRO_HOME: resolve(home) }
   const paths = resolvePaths(env)
   requirePrivate(paths.runtimeDir)
-  let agent: Agent | undefined
+  const kept = sender({
+    to: { socketPath: paths.socket },
+    lost: (error, reused) => lost(reused, error, paths),
+  })
 
   async function call(name: OperationName, input: unknown, options: CallOptions = {}): Promise<unknown> {
     if (name !== 'daemon_stop') return await ask(name, input, options)
@@ -89,44 +103,21 @@ export function client({ home, autostart = true, once = false }: ClientOptions =
     return whole(answer.body, answer.status, answer.headers['pyro-version'] ?? '')
   }
 
-  function send(name: string, body: string, { signal, onProgress }: CallOptions): Promise<unknown> {
-    if (once && !onProgress) return sendOnce(name, body, signal)
-    agent ??= new (http().Agent)({ keepAlive: true, maxFreeSockets: 16, timeout: IDLE_MS })
-    const answer = Promise.withResolvers<unknown>()
-    const headers = {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-      ...(onProgress ? { accept: 'application/x-ndjson' } : {}),
-    }
-    const request = http().request({
-      agent,
-      socketPath: paths.socket,
-      path: `/v1/${name}`,
-      method: 'POST',
-      headers,
-    })
-    const abort = () => request.destroy(cancelled(signal))
-    signal?.addEventListener('abort', abort, { once: true })
-    request.setTimeout(SILENCE_MS, () => request.destroy(new Error('no answer')))
-    request.on('error', (error) => answer.reject(lost(request.reusedSocket, error, paths)))
-    request.on('response', (response: IncomingMessage) => {
-      readAnswer(response, onProgress).then(answer.resolve, (error) =>
-        answer.reject(lost(request.reusedSocket, error, paths)),
-      )
-    })
-    request.end(body)
-    return answer.promise.finally(() => signal?.removeEventListener('abort', abort))
+  function send(name: string, body: string, options: CallOptions): Promise<unknown> {
+    if (once && !options.onProgress) return sendOnce(name, body, options.signal)
+    return kept.send(name, body, options)
   }
 
   return {
     paths,
+    remote: false,
     call: call as Client['call'],
     async ready(signal) {
       if (await connects(paths.socket)) return
       if (!autostart) throw new NotThere(paths)
       await startEngine({ paths, env, signal })
     },
-    close: () => agent?.destroy(),
+    close: kept.close,
   }
 }
 
@@ -150,9 +141,6 @@ function lost(reused: boolean, error: Error, paths: Paths): PyroError {
   })
 }
 
-const cancelled = (signal?: AbortSignal) =>
-  new PyroError('cancelled', 'The call was cancelled.', { cause: signal?.reason })
-
 function absolutePaths(input: Record<string, unknown>): Record<string, unknown> {
   let absolute = input
   for (const field of HOST_PATHS) {
@@ -160,5 +148,7 @@ function absolutePaths(input: Record<string, unknown>): Record<string, unknown> 
     if (typeof path === 'string' && path !== '' && !path.startsWith('/'))
       absolute = { ...absolute, [field]: resolve(path) }
   }
+  const { repo } = input
+  if (typeof repo === 'string' && isPath(repo)) absolute = { ...absolute, repo: resolve(repo) }
   return absolute
 }

@@ -29,7 +29,10 @@ const Base = class {
 ) => Methods & { readonly client: Client }
 
 export class Pyro extends Base {
-  /** Connects to the engine of a PYRO_HOME and starts it when it is not there. @throws PyroError */
+  /**
+   * Connects to the engine of a PYRO_HOME and starts it when it is not there; with a URL to the engine that listens there,
+   * whose machine all paths are of. @throws PyroError
+   */
   static async connect({ signal, ...options }: ConnectOptions = {}): Promise<Pyro> {
     const opened = client(options)
     await opened.ready(signal)

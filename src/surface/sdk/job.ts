@@ -3,8 +3,8 @@ import { PyroError } from '../../contract/errors.ts'
 import type { OutputOf } from '../../contract/table.ts'
 import type { Client } from './client.ts'
 import { camelKeys } from './names.ts'
-import { type StreamName, StreamReader } from './stream.ts'
-import type { CallOptions, Input, JobStatus } from './types.ts'
+import { StreamReader } from './stream.ts'
+import type { CallOptions, Input, JobStatus, StreamName } from './types.ts'
 
 const WAIT_MS = 20_000
 /** Of each stream in an answer: a first look, and when there is no file that can be read directly. */
@@ -219,7 +219,7 @@ export class Job implements Disposable {
     const ended = this.#status?.state !== answer.state
     this.#status = statusOf(answer)
     const news = [stdout, stderr].map((stream) =>
-      stream.update(answer[stream.name], asked[stream.name], answer.spool_path),
+      stream.update(answer[stream.name], asked[stream.name], this.#client.remote ? null : answer.spool_path),
     )
     // Nobody reads: output alone is no reason to ask again at once.
     return readers.length > 0 ? ended || news.some(Boolean) : ended

@@ -8,7 +8,9 @@ type MethodName = Operations[OperationName]['sdk']
 
 export const METHODS = {
   listEnvironments: 'env_list',
+  pullEnvironment: 'env_pull',
   inspectEnvironment: 'env_inspect',
+  pruneEnvironments: 'env_prune',
   prepareEnvironment: 'prepare',
   runInVm: 'run',
   createWorkspace: 'workspace_create',
@@ -22,11 +24,15 @@ export const METHODS = {
   killJob: 'workspace_job_kill',
   logsWorkspace: 'workspace_logs',
   exportWorkspace: 'workspace_export',
+  stopWorkspace: 'workspace_stop',
+  startWorkspace: 'workspace_start',
   deleteWorkspace: 'workspace_delete',
   doctor: 'doctor',
   demo: 'demo',
   statusDaemon: 'daemon_status',
   stopDaemon: 'daemon_stop',
+  listenDaemon: 'daemon_listen',
+  tokenDaemon: 'daemon_token',
 } as const satisfies Record<MethodName, OperationName>
 
 /** Operations that only read: they are asked again when the engine went away before it answered. */

@@ -87,7 +87,7 @@ function launch(paths: Paths, env: NodeJS.ProcessEnv): Attempt {
         cwd: '/',
         detached: true,
         stdio: ['ignore', log, log],
-        env,
+        env: ownEnv(env),
       })
     child.unref()
     child.once('exit', (code) => {
@@ -100,6 +100,11 @@ function launch(paths: Paths, env: NodeJS.ProcessEnv): Attempt {
     closeSync(log)
   }
   return attempt
+}
+
+/** What is meant for clients stays with them: an engine's environment can be read as long as it runs. */
+function ownEnv({ PYRO_URL: _url, PYRO_TOKEN: _token, ...env }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return env
 }
 
 /** In a checkout the source; in a published package the bundle beside this one, which may be a chunk in a folder. */

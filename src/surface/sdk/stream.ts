@@ -1,8 +1,7 @@
 /** One stream of a command as its reader sees it: where it is, what is at hand, and its file on this machine. */
 import type { StreamChunk } from '../../contract/fields.ts'
 import { type Spool, openSpool } from '../../channel/spool.ts'
-
-export type StreamName = 'stdout' | 'stderr'
+import type { StreamName } from './types.ts'
 
 /** Read from the file in blocks of so many bytes, and from it at all when more than so many are waiting. */
 const BLOCK_BYTES = 1_048_576

@@ -32,6 +32,7 @@ type Method<N extends OperationName> =
 /** One method for each operation of the contract. */
 export type Methods = { [N in OperationName as Operations[N]['sdk']]: Method<N> }
 
+export type StreamName = 'stdout' | 'stderr'
 export type Workspace = Output<'workspace_status'>
 export type JobStatus = Output<'workspace_job_kill'>
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seccompFilter } from '../../../src/backend/oci/seccomp/filter.ts'
 import { PROFILE } from '../../../src/backend/oci/seccomp/profile.ts'
+import { SYSCALLS, type SyscallTable } from '../../../src/backend/oci/seccomp/syscalls.gen.ts'
 
 const root = process.getuid?.() === 0
 const runtime = ['runc', 'crun'].find((name) => spawnSync(name, ['--version']).status === 0)
@@ -191,7 +192,64 @@ describe.runIf(root && runtime)('the seccomp profile in a real sandbox', () => {
   })
 })
 
+/** What the kernel would do with a call: the instructions of classic BPF that our filters are made of. */
+function verdict(filter: Buffer, audit: number, number: number, first = 0): number {
+  let value = 0
+  for (let at = 0; ; at++) {
+    const [code, ifTrue, ifFalse, k] = [
+      filter.readUInt16LE(8 * at),
+      filter.readUInt8(8 * at + 2),
+      filter.readUInt8(8 * at + 3),
+      filter.readUInt32LE(8 * at + 4),
+    ]
+    const jump = (yes: boolean) => {
+      at += yes ? ifTrue : ifFalse
+    }
+    if (code === 0x06) return k
+    if (code === 0x20) value = k === 0 ? number : k === 4 ? audit : k === 16 ? first : 0
+    else if (code === 0x05) at += k
+    else if (code === 0x15) jump(value === k)
+    else if (code === 0x25) jump(value > k)
+    else if (code === 0x35) jump(value >= k)
+    else if (code === 0x45) jump((value & k) !== 0)
+    else throw new Error(`unknown instruction ${code}`)
+  }
+}
+
 describe('the seccomp profile as data', () => {
+  const [ALLOW, EPERM, ENOSYS] = [0x7fff0000, 0x00050001, 0x00050026]
+  // AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64.
+  const both = [
+    { filter: seccompFilter('x64'), audit: 0xc000003e, table: SYSCALLS.x86_64 as SyscallTable },
+    { filter: seccompFilter('arm64'), audit: 0xc00000b7, table: SYSCALLS.arm64 as SyscallTable },
+  ]
+  it('says the same of a call on x64 and on arm64', () => {
+    const shared = Object.keys(both[0]!.table).filter((name) => both[1]!.table[name] !== undefined)
+    expect(shared.length).toBeGreaterThan(200)
+    for (const name of shared) {
+      const [here, there] = both.map(({ filter, audit, table }) => verdict(filter, audit, table[name]!))
+      expect([name, there]).toEqual([name, here])
+    }
+    for (const { filter, audit, table } of both) {
+      for (const name of ['openat', 'newfstatat', 'execve', 'mmap', 'futex', 'ppoll', 'rt_sigreturn'])
+        expect([name, verdict(filter, audit, table[name] ?? -1)]).toEqual([name, ALLOW])
+      expect(verdict(filter, audit, table['clone3']!)).toBe(ENOSYS)
+      expect(verdict(filter, audit, table['clone']!, 0x10000000)).toBe(EPERM)
+      // AF_INET, AF_VSOCK.
+      expect(verdict(filter, audit, table['socket']!, 2)).toBe(ALLOW)
+      expect(verdict(filter, audit, table['socket']!, 40)).toBe(EPERM)
+    }
+  })
+  it('kills on arm64 what is of another processor', () => {
+    expect(verdict(both[1]!.filter, 0xc000003e, 0)).toBe(0x80000000)
+  })
+  it.each([
+    // Linux, include/uapi/asm-generic/unistd.h: mount, umount2, unshare, setns, bpf, kexec_load, init_module, io_uring_setup.
+    40,
+    39, 97, 268, 280, 104, 105, 425,
+  ])('refuses call %i on arm64', (number) => {
+    expect(verdict(both[1]!.filter, both[1]!.audit, number)).toBe(EPERM)
+  })
   it('names no call twice', () => {
     expect(new Set(PROFILE.allowed).size).toBe(PROFILE.allowed.length)
   })

@@ -45,7 +45,11 @@ export async function place(owner: number): Promise<Place> {
   const binary = join(ROOT, 'native/bin/pyro-native')
   const hand = handService({ binary, home: join(folder, 'home'), runtimeDir, onHolder() {} })
   const cache = process.env['PYRO_TEST_CACHE'] ?? join(folder, 'cache')
-  const prepared = await guestImages({ hand: hand.call, cache, binary }).ensure()
+  const prepared = await guestImages({
+    hand: hand.call,
+    cache,
+    binary: join(ROOT, 'native/bin/pyro-guest'),
+  }).ensure()
   const initramfs = join(folder, 'initramfs')
   // Archives may follow one another; of what is in both the later stays.
   writeFileSync(initramfs, Buffer.concat([readFileSync(prepared.initramfs), archive(folder)]), {

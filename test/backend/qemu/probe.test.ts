@@ -35,6 +35,13 @@ describe('which QEMU', () => {
       machine: 'q35',
     })
   })
+  test('none on a processor that no machine type of ours has', async () => {
+    await expect(findQemu({ PYRO_QEMU: fake('here', '9.0.0') }, 'arm64')).rejects.toMatchObject({
+      code: 'not_supported',
+      message: expect.stringContaining('arm64'),
+      hint: expect.stringMatching(/Firecracker.*--backend oci/),
+    })
+  })
   test.each([
     ['none', async () => ({ PATH: '' })],
     ['one that is named and not there', async () => ({ PYRO_QEMU: join(folder, 'none') })],

@@ -1,0 +1,11 @@
+import { describe, test } from 'vitest'
+import { missingForMachines } from '../support/machines.ts'
+import { hostileSuite } from './hostilesuite.ts'
+
+const missing = missingForMachines()
+
+if (missing.length > 0)
+  describe('qemu', () => {
+    test.skip(`needs ${missing.join(', ')}`, () => {})
+  })
+else hostileSuite({ name: 'qemu', backend: 'qemu', environment: 'debian:12-base' })
