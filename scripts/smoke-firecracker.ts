@@ -12,7 +12,7 @@ import { guestImages } from '../src/environment/guest.ts'
 import { handService } from '../src/hand/index.ts'
 import { programs } from '../src/wiring/package.ts'
 import { resolvePaths } from '../src/wiring/paths.ts'
-import { runEmulated } from './smoke/emulated.ts'
+import { PROCESSORS, runEmulated } from './smoke/emulated.ts'
 
 const NOT_RUN = 75
 const ENVIRONMENT = 'debian:12-base'
@@ -97,7 +97,10 @@ async function emulated(): Promise<number> {
     const build = ['build', '-trimpath', '-ldflags', '-s -w', '-o', init, './smoke/init']
     const goEnv = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOFLAGS: '-buildvcs=false' }
     execFileSync(findGo(), build, { cwd: join(checkout, 'native'), env: goEnv })
-    console.log('smoke: booting an emulated AMD machine')
+    const qemu = execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n')[0]
+    console.log(
+      `smoke: booting an AMD machine without hardware's help: ${qemu}, ${PROCESSORS} processor, ${MEMORY_MIB} MiB, with nested SVM`,
+    )
     return await runEmulated({
       cache,
       init,
