@@ -77,7 +77,8 @@ async function tryWorkspace(engine: Engine, environment: string, context: CallCo
       workspace_id: row.id,
       command: ['true'],
       cwd: '/',
-      wait_ms: 10_000,
+      // A machine that is busy is slow and not broken.
+      wait_ms: 45_000,
       max_output_bytes: 4096,
     }
     const result = await exec(engine, workspaceExec.input.parse({ ...input, spool_bytes: 65_536 }))
