@@ -24,6 +24,32 @@ export const SEED_SHAPES = {
     against: 'tar | tar',
     theirs: 'tar -C "$1" -c . | tar -C "$2" -x',
   },
+  /** Packed, as a clone is: what is outside is copied with its whole `.git`. */
+  checkout: {
+    what: 'seed of a git checkout of',
+    make(tree) {
+      const git = (...args: string[]) =>
+        execFileSync('git', [
+          '-C',
+          tree,
+          '-c',
+          'user.name=a',
+          '-c',
+          'user.email=a@b',
+          '-c',
+          'gc.auto=0',
+          ...args,
+        ])
+      git('init', '-q')
+      git('add', '.')
+      git('commit', '-qm', 'all')
+      git('repack', '-adq')
+      git('prune-packed', '-q')
+      return tree
+    },
+    against: 'tar | tar',
+    theirs: 'tar -C "$1" -c . | tar -C "$2" -x',
+  },
   archive: {
     what: 'seed from a .tar of',
     make(tree) {
