@@ -96,8 +96,12 @@ ${rows.join('\n')}
 - **exec**: one call, one request to the agent, two records. The other side is posix_spawn and wait in a program inside.
 - **output**: the agent splices a command's pipe into a ring file; a reader on this machine reads that file and
   acknowledges by cursor, so bytes do not pass through the engine.
-- **machine**: emulated here, so both sides are. Serving is a request answered by the agent, after the modules, the disks and
-  the root; the bare init opens one port and writes a byte. A request is HTTP/2 and JSON in an emulated processor.
+- **machine**: emulated here, so both sides are, with the processors and the memory that a workspace gets by default. Serving
+  is a request answered by the agent, after the modules, the disks and the root; the bare init opens one port and writes a
+  byte. Its machine has the same disks. A round trip over the channel is a PING of HTTP/2 on the session that is kept: what
+  every message on it costs before an agent looks at it. A request is that with a stream, its headers and JSON, in Go on
+  an emulated processor. A command's output is the time of \`head\`, its pipe, the spool and the reading of it through the
+  channel; the raw port's bytes come out of one piece of memory.
 - **seed**: the time of a seeded create less that of an empty one. An archive is read by one thread while others write what
   came out of it; all that a seed refuses is looked for on the way.
 `

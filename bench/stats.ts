@@ -14,7 +14,7 @@ export function summarize(samples: number[]): Summary {
   return { median: at(0.5), p99: at(0.99), min: sorted[0]!, max: sorted.at(-1)!, n: sorted.length }
 }
 
-/** Runs both in turn, A B A B …, after one round that is not counted; milliseconds each. `tidy` is not timed. */
+/** Runs both in turn, A B A B …, after one round that is not counted; milliseconds each. `tidy` follows each, not timed. */
 export async function pairwise(
   rounds: number,
   a: () => Promise<unknown>,
@@ -26,6 +26,7 @@ export async function pairwise(
     const times = [await time(a)]
     await tidy()
     times.push(await time(b))
+    await tidy()
     if (round < 0) continue
     first.push(times[0]!)
     second.push(times[1]!)

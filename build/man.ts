@@ -118,13 +118,20 @@ function exits(): string[] {
 }
 
 const VARIABLES: [string, string][] = [
+  ['PYRO_SHARED', 'Where the homes of root know of each other. Default: /var/lib/pyro.'],
   ['PYRO_HOME', 'Where state lies. Default: $XDG_STATE_HOME/pyro, else ~/.local/state/pyro.'],
   ['PYRO_CACHE', 'Where environments are built. Default: $XDG_CACHE_HOME/pyro, else ~/.cache/pyro.'],
+  [
+    'PYRO_URL, PYRO_TOKEN',
+    'An engine that listens (pyro daemon listen), asked instead of the one of this user.',
+  ],
   ['PYRO_OCI_RUNTIME', 'Name or path of the OCI runtime. Default: crun or runc, whichever works.'],
   ['PYRO_CGROUP', 'A cgroup that was delegated to this user, as a path below /sys/fs/cgroup.'],
   ['PYRO_QEMU, PYRO_QEMU_MACHINE', 'Another QEMU than the one on PATH; microvm or q35.'],
   ['PYRO_QEMU_ACCEL', 'auto, kvm or tcg.'],
   ['PYRO_FIRECRACKER, PYRO_JAILER', 'Another Firecracker than the one on PATH, and its jailer.'],
+  ['PYRO_SEED_MAX_ENTRIES, PYRO_SEED_MAX_BYTES', 'Bounds of seeds, for an engine that is started with them.'],
+  ['PYRO_NATIVE', 'Another native program than the one that came with pyro; its guest lies beside it.'],
   ['PYRO_IDLE_SECONDS', 'How long an engine stays when nothing runs. Default: 120.'],
 ]
 const FILES: [string, string][] = [

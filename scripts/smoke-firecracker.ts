@@ -12,7 +12,7 @@ import { guestImages } from '../src/environment/guest.ts'
 import { handService } from '../src/hand/index.ts'
 import { programs } from '../src/wiring/package.ts'
 import { resolvePaths } from '../src/wiring/paths.ts'
-import { runEmulated } from './smoke/emulated.ts'
+import { PROCESSORS, runEmulated } from './smoke/emulated.ts'
 
 const NOT_RUN = 75
 const ENVIRONMENT = 'debian:12-base'
@@ -24,6 +24,11 @@ const checkout = join(import.meta.dirname, '..')
 const job = join(import.meta.dirname, 'smoke/job.ts')
 const { cache } = resolvePaths()
 const folder = mkdtempSync(join(tmpdir(), 'pyro-smoke-'))
+/**
+ * What Node compiles is kept, as the published package has it: here, where the commands of the job run once before. The
+ * emulated machine then starts Node without taking the types out of TypeScript, which is WebAssembly and half of the time.
+ */
+const compiled = join(folder, 'compile')
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
 const found = await findFirecracker().catch((error) => {
@@ -53,10 +58,17 @@ function notRun(why: string): never {
 
 /** Guest kernel, initramfs and environment are made here: the emulated machine has no network. */
 function prepare(): void {
-  const env = { ...process.env, PYRO_HOME: join(folder, 'prepare') }
-  const run = (...args: string[]) => spawnSync(join(checkout, 'bin/pyro'), args, { env, encoding: 'utf8' })
+  const env = { ...process.env, PYRO_HOME: join(folder, 'prepare'), NODE_COMPILE_CACHE: compiled }
+  const options = { env, encoding: 'utf8' } as const
+  const run = (...args: string[]) => spawnSync(join(checkout, 'bin/pyro'), args, options)
   const { status, stderr } = run('prepare', ENVIRONMENT)
+  // Each fails for want of a workspace or an argument, and has been compiled then.
+  run('workspace', 'exec', 'none', '--', 'true')
+  run('workspace', 'export', 'none', 'none', '--output', join(folder, 'none'))
+  run('workspace', 'delete', 'none')
+  run('daemon', 'status')
   run('daemon', 'stop')
+  spawnSync(process.execPath, [job], options)
   if (status !== 0) notRun(`${ENVIRONMENT} cannot be prepared: ${stderr.trim()}`)
 }
 
@@ -85,7 +97,10 @@ async function emulated(): Promise<number> {
     const build = ['build', '-trimpath', '-ldflags', '-s -w', '-o', init, './smoke/init']
     const goEnv = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOFLAGS: '-buildvcs=false' }
     execFileSync(findGo(), build, { cwd: join(checkout, 'native'), env: goEnv })
-    console.log('smoke: booting an emulated AMD machine')
+    const qemu = execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n')[0]
+    console.log(
+      `smoke: booting an AMD machine without hardware's help: ${qemu}, ${PROCESSORS} processor, ${MEMORY_MIB} MiB, with nested SVM`,
+    )
     return await runEmulated({
       cache,
       init,
@@ -115,6 +130,7 @@ function environment({ firecracker, jailer }: Found): Record<string, string> {
     PATH: `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     HOME: process.env['HOME'] ?? '/root',
     PYRO_CACHE: cache,
+    NODE_COMPILE_CACHE: compiled,
     PYRO_FIRECRACKER: firecracker,
     ...(jailer === null ? {} : { PYRO_JAILER: jailer }),
   }

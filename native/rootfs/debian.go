@@ -14,13 +14,18 @@ import (
 	"pyro/native/layer/assemble"
 	"pyro/native/layer/dirfd"
 	"pyro/native/layer/fault"
-	"pyro/native/layer/once"
 	"pyro/native/layer/stack"
 )
 
-// DebianSpec is a Debian to install below Output, as Output/root with Output/manifest.json beside it.
+// DebianSpec is a Debian to install as a build below Folder.
 type DebianSpec struct {
-	Output string `json:"output"`
+	// Environment is what it is called, for its manifest.
+	Environment string `json:"environment"`
+	Folder      string `json:"folder"`
+	// Replace is the name of a build that shall not stay the current one; empty: any will do.
+	Replace string `json:"replace"`
+	// ReplaceMadeAt is when that one was made, by its manifest; 0 where that cannot be read.
+	ReplaceMadeAt int64 `json:"replace_made_at"`
 	// IDs are 0 and up inside, as ids of the holder. Null: those of the machine.
 	IDs     *stack.Idmap `json:"ids"`
 	Suite   string       `json:"suite"`
@@ -43,63 +48,86 @@ type DebianSpec struct {
 	Remove []string `json:"remove"`
 }
 
-// DebianResult says what is there now.
+// DebianResult names the current build.
 type DebianResult struct {
-	Made     bool  `json:"made"`
-	Packages int   `json:"packages"`
-	Bytes    int64 `json:"bytes"`
+	Made bool   `json:"made"`
+	ID   string `json:"id"`
 }
+
+// idDigits of the digest are what a build is called by.
+const idDigits = 16
 
 // Debian installs with mmdebstrap from the archives that the sources name, whose signatures apt checks. Nothing of it
 // runs as a user of this machine where ids are given. Codes: tool_missing, build_failed, disk_full, cancelled.
 func Debian(ctx context.Context, spec DebianSpec, progress func(any)) (*DebianResult, error) {
-	if err := fault.Clean(spec.Output); err != nil {
-		return nil, err
-	}
-	made, err := once.Make(ctx, spec.Output, func(temp string) error { return makeDebian(ctx, spec, temp, progress) })
+	id, made, err := ensure(ctx, spec.Folder, replaced{spec.Replace, spec.ReplaceMadeAt}, spec.IDs, func(temp string) (string, error) {
+		made, err := makeDebian(ctx, spec, temp, progress)
+		if err != nil {
+			return "", err
+		}
+		return made.Tree.DiffID[len(digestPrefix):][:idDigits], nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := readManifest(spec.Output)
-	if err != nil {
-		return nil, err
-	}
-	return &DebianResult{Made: made, Packages: len(manifest.Packages), Bytes: manifest.Bytes}, nil
+	return &DebianResult{Made: made, ID: id}, nil
 }
 
-func makeDebian(ctx context.Context, spec DebianSpec, temp string, progress func(any)) error {
+func makeDebian(ctx context.Context, spec DebianSpec, temp string, progress func(any)) (*Manifest, error) {
 	// What was there before the build is older than this, by any clock a file system may have.
 	since := time.Now().Unix() - 1
 	if err := ownDir(temp, spec.IDs); err != nil {
-		return err
+		return nil, err
 	}
-	settings := filepath.Join(temp, "apt.conf")
+	settings, kept, root := filepath.Join(temp, "apt.conf"), filepath.Join(temp, keptName), filepath.Join(temp, rootName)
 	if err := writeFor(settings, spec.Settings, spec.IDs); err != nil {
-		return err
+		return nil, err
 	}
+	stop := watch(root, progress)
 	err := tool.Run(ctx, tool.Spec{
 		Program: "mmdebstrap", Package: "mmdebstrap", IDs: spec.IDs, Args: arguments(spec), Dir: tool.Root,
 		Env:   append([]string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(spec.Epoch, 10), "DEBIAN_FRONTEND=noninteractive"}, spec.Env...),
 		Trees: map[string]string{"work": temp},
 		Line: func(line string) {
-			if text, said := strings.CutPrefix(line, "I: "); said && !strings.HasPrefix(text, "running --") {
-				progress(map[string]string{"text": text})
+			// Its steps end so; the rest is about its own settings.
+			text, said := strings.CutPrefix(line, "I: ")
+			if step, ends := strings.CutSuffix(text, "..."); said && ends && !strings.HasPrefix(text, "finding ") {
+				progress(map[string]string{"text": step})
 			}
 		},
 	})
+	stop()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.Remove(settings); err != nil {
-		return fault.From(err, "removing", settings)
+	progress(map[string]string{"text": "sealing"})
+	snapshot, err := releases(kept)
+	if err != nil {
+		return nil, err
 	}
-	if err := finish(ctx, spec, filepath.Join(temp, "root"), since); err != nil {
-		return err
+	for _, path := range []string{settings, kept} {
+		if err := dirfd.Remove(path); err != nil {
+			return nil, fault.From(err, "removing", path)
+		}
+	}
+	if err := finish(ctx, spec, root, since); err != nil {
+		return nil, err
 	}
 	if err := os.Lchown(temp, os.Getuid(), os.Getgid()); err != nil {
-		return fault.From(err, "taking over", temp)
+		return nil, fault.From(err, "taking over", temp)
 	}
-	return writeManifest(ctx, spec, temp)
+	made := &Manifest{
+		Environment: spec.Environment, Suite: spec.Suite, Variant: spec.Variant, MadeAt: time.Now().UnixMilli(), Snapshot: snapshot,
+	}
+	if made.Packages, err = installed(root); err != nil {
+		return nil, err
+	}
+	tree, err := sum(ctx, root, spec.IDs)
+	if err != nil {
+		return nil, err
+	}
+	made.Tree = *tree
+	return made, writeManifest(filepath.Join(temp, manifestName), made)
 }
 
 func writeFor(path string, content string, ids *stack.Idmap) error {
@@ -113,7 +141,11 @@ func writeFor(path string, content string, ids *stack.Idmap) error {
 	return nil
 }
 
-const settingsInside = "etc/apt/apt.conf.d/00pyro-build"
+const (
+	settingsInside = "etc/apt/apt.conf.d/00pyro-build"
+	// keptInside is where the run finds the folder of the build.
+	keptInside = tool.Root + "/work/" + keptName
+)
 
 func arguments(spec DebianSpec) []string {
 	args := []string{
@@ -122,6 +154,7 @@ func arguments(spec DebianSpec) []string {
 		"--dpkgopt=force-unsafe-io",
 		`--setup-hook=cp ` + tool.Root + `/work/apt.conf "$1/` + settingsInside + `"`,
 	}
+	args = append(args, "--customize-hook="+releasesHook)
 	for _, command := range spec.Commands {
 		args = append(args, "--customize-hook="+command)
 	}

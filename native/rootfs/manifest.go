@@ -2,8 +2,8 @@ package rootfs
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,53 +11,61 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pyro/native/layer/dirfd"
-	"pyro/native/layer/disk"
 	"pyro/native/layer/fault"
 )
 
-// manifest says what a sealed Debian is made of.
-type manifest struct {
-	Suite    string   `json:"suite"`
-	Variant  string   `json:"variant"`
-	Packages []string `json:"packages"`
-	Bytes    int64    `json:"bytes"`
+// Package is what dpkg calls installed.
+type Package struct {
+	Name         string `json:"name"`
+	Version      string `json:"version"`
+	Architecture string `json:"architecture"`
 }
 
-const manifestName = "manifest.json"
+// Manifest says what a build is made of, and what it has to be: manifest.json beside its root.
+type Manifest struct {
+	Environment string `json:"environment"`
+	Suite       string `json:"suite"`
+	Variant     string `json:"variant"`
+	// MadeAt is in milliseconds since 1970.
+	MadeAt int64 `json:"made_at"`
+	// Snapshot is what the archives were, each with the checksum of what they signed. It pins every package's content.
+	Snapshot []Release `json:"snapshot"`
+	Packages []Package `json:"packages"`
+	Tree     Sums      `json:"tree"`
+}
 
-func writeManifest(ctx context.Context, spec DebianSpec, dir string) error {
-	packages, err := installed(filepath.Join(dir, "root"))
-	if err != nil {
-		return err
-	}
-	used, err := disk.Usage(ctx, filepath.Join(dir, "root"))
-	if err != nil {
-		return err
-	}
-	data, err := json.MarshalIndent(manifest{spec.Suite, spec.Variant, packages, used.Bytes}, "", "  ")
+const (
+	manifestName = "manifest.json"
+	rootName     = "root"
+	imageName    = "root.erofs"
+)
+
+func writeManifest(path string, made *Manifest) error {
+	data, err := json.MarshalIndent(made, "", "  ")
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, manifestName), append(data, '\n'), 0o644)
+		err = os.WriteFile(path, append(data, '\n'), 0o644)
 	}
 	if err != nil {
-		return fault.From(err, "writing", filepath.Join(dir, manifestName))
+		return fault.From(err, "writing", path)
 	}
 	return nil
 }
 
-func readManifest(dir string) (*manifest, error) {
-	var read manifest
-	data, err := os.ReadFile(filepath.Join(dir, manifestName))
-	if err == nil {
-		err = json.Unmarshal(data, &read)
-	}
+func readManifest(path string) (*Manifest, error) {
+	var read Manifest
+	file, err := os.Open(path)
 	if err != nil {
-		return nil, fault.From(err, "reading", filepath.Join(dir, manifestName))
+		return nil, fault.From(err, "reading", path)
+	}
+	defer file.Close()
+	if err := json.NewDecoder(io.LimitReader(file, 16<<20)).Decode(&read); err != nil {
+		return nil, fault.From(err, "reading", path)
 	}
 	return &read, nil
 }
 
-// installed lists NAME=VERSION of dpkg's status file (deb-control fields, one paragraph a package), sorted as it is there.
-func installed(root string) ([]string, error) {
+// installed reads dpkg's status file (deb-control fields, one paragraph a package), in its order.
+func installed(root string) ([]Package, error) {
 	const status = "var/lib/dpkg/status"
 	top, err := dirfd.OpenDir(root)
 	if err != nil {
@@ -70,15 +78,25 @@ func installed(root string) ([]string, error) {
 	}
 	file := os.NewFile(uintptr(fd), status)
 	defer file.Close()
-	packages := []string{}
-	var name string
+	packages := []Package{}
+	var one Package
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if value, found := strings.CutPrefix(lines.Text(), "Package: "); found {
-			name = value
-		} else if value, found := strings.CutPrefix(lines.Text(), "Version: "); found {
-			packages = append(packages, name+"="+value)
+	for more := true; more; {
+		more = lines.Scan()
+		key, value, _ := strings.Cut(lines.Text(), ": ")
+		switch {
+		case !more || lines.Text() == "":
+			if one.Name != "" {
+				packages = append(packages, one)
+			}
+			one = Package{}
+		case key == "Package":
+			one.Name = value
+		case key == "Version":
+			one.Version = value
+		case key == "Architecture":
+			one.Architecture = value
 		}
 	}
 	if err := lines.Err(); err != nil {

@@ -32,7 +32,7 @@ const EXIT = /^smoke: exit (\d+)/m
  * Node died of that now and then (SIGSEGV: it fetched an instruction from a page that was no longer executable), also
  * with no Firecracker beside it. With one, nothing runs while code is written.
  */
-const PROCESSORS = 1
+export const PROCESSORS = 1
 const KERNEL_LINE = 'console=ttyS0 quiet panic=-1 reboot=t mitigations=off nokaslr'
 
 /** @returns the command's exit status; @throws when the machine did not get as far. */

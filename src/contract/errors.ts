@@ -35,6 +35,7 @@ export const ERRORS = {
     meaning: 'The folder that would hold the exported file does not exist.',
   },
   name_taken: { ...conflict, meaning: 'Another workspace has this name.' },
+  environment_in_use: { ...conflict, meaning: 'Workspaces need what was to be removed.' },
   wrong_state: { ...conflict, meaning: "The workspace's state does not allow this operation." },
   output_exists: { ...conflict, meaning: 'The export target exists and overwriting was not asked for.' },
   output_unsuitable: {
@@ -116,6 +117,10 @@ export const ERRORS = {
   },
   userns_denied: { ...unavailable, meaning: 'This machine does not let this user create a user namespace.' },
   package_missing: { ...unavailable, meaning: "This machine's package lists do not offer what this needs." },
+  environment_damaged: {
+    ...unavailable,
+    meaning: 'What the cache holds of an environment is not what was built, or is gone.',
+  },
   build_failed: {
     ...unavailable,
     retryable: true,

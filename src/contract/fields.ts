@@ -45,6 +45,18 @@ const text = (most: number) =>
 
 export const environmentName = z.string().min(1).max(128).describe('Environment, e.g. "host"; see env list.')
 
+export const environmentState = z
+  .enum(['cold', 'warm', 'stale', 'damaged', 'unavailable'])
+  .describe(
+    'cold: built at first use. warm: built, as it would be now. stale: built, and would differ now; env pull renews it. ' +
+      'damaged: not what was built; env pull mends it. unavailable: cannot be built here.',
+  )
+export const environmentUser = z.object({
+  workspace_id: z.string(),
+  name: z.string().nullable().describe('null: it has none, or belongs to another home.'),
+  home: z.string().describe('PYRO_HOME that it belongs to.'),
+})
+
 export const command = z
   .union([text(131_072).min(1), z.array(text(131_072)).min(1).max(4096)])
   .describe('A list is run as it is (argv); a string is run by /bin/sh -c.')

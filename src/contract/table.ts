@@ -6,6 +6,8 @@ import demo from './operations/demo.ts'
 import doctor from './operations/doctor.ts'
 import env_inspect from './operations/env_inspect.ts'
 import env_list from './operations/env_list.ts'
+import env_prune from './operations/env_prune.ts'
+import env_pull from './operations/env_pull.ts'
 import prepare from './operations/prepare.ts'
 import run from './operations/run.ts'
 import workspace_create from './operations/workspace_create.ts'
@@ -27,7 +29,9 @@ import type { z } from 'zod'
 /** Every operation there is, in the order documents list them. To add one is to add its file and its line here. */
 export const OPERATIONS = {
   env_list,
+  env_pull,
   env_inspect,
+  env_prune,
   prepare,
   run,
   workspace_create,
@@ -63,7 +67,7 @@ export type OutputOf<N extends OperationName> = z.output<Operations[N]['output']
 /** What long work tells its caller on the way. */
 export type Progress =
   | { kind: 'step'; text: string }
-  | { kind: 'count'; text: string; done: number; total?: number }
+  | { kind: 'count'; text: string; done: number; total?: number; unit?: 'bytes' | 'packages' }
   | { kind: 'output'; stream: 'stdout' | 'stderr'; text: string }
 
 export interface CallContext {

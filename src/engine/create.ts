@@ -7,12 +7,14 @@ import { layerPaths, MAX_SLOTS } from '../layer/stack.ts'
 import type { WorkspaceRow } from '../store/workspaces.ts'
 import { both } from './both.ts'
 import { bringUp, furnish } from './bringup.ts'
+import type { BuildProgress } from '../environment/environment.ts'
 import { choose } from './choose.ts'
 import { signOfLife } from './clock.ts'
 import { destroy } from './destroy.ts'
 import type { Engine } from './engine.ts'
 import { requireSuitableHome } from './home.ts'
 import { newWorkspaceId } from './ids.ts'
+import { asProgress } from './pull.ts'
 import { checkSeed, emptySeed, isSeeded, laySeed } from './seed.ts'
 
 type Input = CheckedInputOf<'workspace_create'> & { ephemeral?: boolean }
@@ -54,7 +56,7 @@ export async function createWorkspace(
           return seed
         },
         async (signal) => {
-          const progress = (text: string) => context.progress({ kind: 'step', text })
+          const progress = (said: BuildProgress) => context.progress(asProgress(said))
           const medium = await layers.stack(of, environment, limits, { signal, progress })
           signal.throwIfAborted()
           const sandbox = await bringUp(engine, row, medium, signal, (sandbox) =>

@@ -47,6 +47,7 @@ export interface Lifetimes {
 
 export interface Engine {
   home: string
+  /** What can be built again. */
   cache: string
   /** The native binary. */
   native: string

@@ -1,8 +1,6 @@
 /** Every operation of the contract, answered. */
 import { PyroError } from '../contract/errors.ts'
 import type { CheckedInputOf, Handlers } from '../contract/table.ts'
-import { sandboxOwner } from '../hand/index.ts'
-import { identity } from '../layer/stack.ts'
 import { createWorkspace } from './create.ts'
 import { deleteWorkspace } from './delete.ts'
 import { demo } from './demo.ts'
@@ -10,7 +8,9 @@ import { doctor } from './doctor/index.ts'
 import { type Engine, iso } from './engine.ts'
 import { exec } from './exec.ts'
 import { exportPath } from './export.ts'
-import { prepare } from './prepare.ts'
+import { inspectEnvironment, listEnvironments } from './environments.ts'
+import { pruneEnvironments } from './prune.ts'
+import { prepare, pullEnvironment } from './pull.ts'
 import { killJob, listJobs, logs, readJob, readToEnd, writeJob } from './jobs.ts'
 import { deleteLater, run } from './run.ts'
 import { startWorkspace } from './start.ts'
@@ -21,34 +21,14 @@ import { expiredView, workspaceView } from './view.ts'
 import { noticeEnd, requireWorkspace } from './workspaces.ts'
 
 export function handlers(engine: Engine): Handlers {
-  const owner = async () => {
-    const info = await engine.hand.info()
-    return identity(info.mode, 0, sandboxOwner(info).size).sealed
-  }
-  const summary = ({
-    name,
-    description,
-    backends,
-    state,
-    reason,
-  }: Awaited<ReturnType<Handlers['env_inspect']>>) => ({
-    name,
-    description,
-    backends,
-    state,
-    reason,
-  })
   const rows = () => engine.workspaces.list().map((row) => noticeEnd(engine, row))
 
   return {
-    env_list: async () => {
-      const who = await owner()
-      return {
-        environments: engine.environments.list().map((environment) => summary(environment.describe(who))),
-      }
-    },
-    prepare: async (input, context) => prepare(engine, input, await owner(), context),
-    env_inspect: async ({ environment }) => engine.environments.require(environment).describe(await owner()),
+    env_list: () => listEnvironments(engine),
+    env_pull: (input, context) => pullEnvironment(engine, input, context),
+    env_inspect: (input) => inspectEnvironment(engine, input),
+    env_prune: (input, context) => pruneEnvironments(engine, input, context),
+    prepare: (input, context) => prepare(engine, input, context),
     run: (input, context) => run(engine, input, context),
     workspace_create: async (input, context) =>
       workspaceView(engine, await createWorkspace(engine, input, context)),

@@ -6,6 +6,7 @@ import { bringUp, furnish } from './bringup.ts'
 import { signOfLife } from './clock.ts'
 import { stop } from './destroy.ts'
 import type { Engine } from './engine.ts'
+import { asProgress } from './pull.ts'
 import { requireSuitableHome } from './home.ts'
 import { subject } from './layers.ts'
 import { requireState } from './states.ts'
@@ -30,7 +31,7 @@ export async function startWorkspace(
     signal.throwIfAborted()
     const medium = await layers.restack(subject(row), environment, {
       signal,
-      progress: (text) => progress({ kind: 'step', text }),
+      progress: (said) => progress(asProgress(said)),
     })
     signal.throwIfAborted()
     const sandbox = await bringUp(engine, { ...row, limits }, medium, signal, (sandbox) =>

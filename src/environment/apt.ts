@@ -19,8 +19,8 @@ export interface Package {
   depends: string
 }
 
-/** @throws tool_missing where apt is not there. */
-async function ask(program: string, args: string[]): Promise<string> {
+/** What a program of apt says; empty where it knows no such package. @throws tool_missing where apt is not there. */
+export async function ask(program: string, args: string[]): Promise<string> {
   try {
     const { stdout } = await run(program, args, {
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },

@@ -40,10 +40,14 @@ export interface GuestImages {
   /** Cheap: asks neither apt nor the hand. */
   describe: () => GuestDescription
   /**
-   * Makes what is missing, once; two at a time make one.
+   * Makes what is missing, once; two at a time make one. With `renew` the kernel is the one that apt offers now.
    * @throws tool_missing, package_missing, build_failed, disk_full
    */
-  ensure: (options?: BuildOptions) => Promise<GuestFiles>
+  ensure: (options?: BuildOptions & { renew?: boolean }) => Promise<GuestFiles>
+  /** Why they would be made differently now; null where they would not. Without network. */
+  outdated: () => Promise<string | null>
+  /** Folders of the cache that the next machine would start from. */
+  current: () => Promise<string[]>
 }
 export interface GuestDescription {
   state: 'ready' | 'cold' | 'unavailable'
@@ -89,7 +93,7 @@ export function guestImages({ hand, cache, binary }: GuestOptions): GuestImages 
     }
   }
 
-  async function takeKernel(options: BuildOptions): Promise<Pinned> {
+  async function offeredKernel(): Promise<Pinned> {
     if (DEBIAN_ARCH === null)
       throw new PyroError('not_supported', `No kernel for machines is known on ${process.arch}.`)
     const meta = await candidate(`linux-image-cloud-${DEBIAN_ARCH}`)
@@ -97,15 +101,25 @@ export function guestImages({ hand, cache, binary }: GuestOptions): GuestImages 
     if (name === undefined)
       throw new PyroError('package_missing', `The package ${meta.name} names no kernel: ${meta.depends}`)
     const { version, sha256 } = await candidate(name)
-    const chosen = { package: name, version, sha256 }
+    return { package: name, version, sha256 }
+  }
+
+  async function takeKernel(options: BuildOptions): Promise<Pinned> {
+    const chosen = await offeredKernel()
     await hand(
       'guest_kernel',
-      { ...chosen, arch: DEBIAN_ARCH, output: kernelPlace(chosen), lists: LISTS, env: proxyVariables() },
+      { ...chosen, arch: DEBIAN_ARCH!, output: kernelPlace(chosen), lists: LISTS, env: proxyVariables() },
       toHand(options, 'guest kernel'),
     )
     writeFileSync(`${pin}.${process.pid}`, `${JSON.stringify(chosen)}\n`, { mode: 0o600 })
     renameSync(`${pin}.${process.pid}`, pin)
     return chosen
+  }
+
+  async function place(kernel: Pinned) {
+    const sum = await checksum()
+    const fingerprint = digest([LAYOUT, kernel.sha256, LISTS, sum])
+    return { sum, fingerprint, dir: join(folder, fingerprint) }
   }
 
   return {
@@ -115,14 +129,25 @@ export function guestImages({ hand, cache, binary }: GuestOptions): GuestImages 
       const reason = whyNot()
       return { state: reason === null ? 'cold' : 'unavailable', reason, kernel_version: null }
     },
+    async outdated() {
+      const kernel = known()
+      if (kernel === null) return null
+      const offered = await offeredKernel()
+      if (offered.sha256 !== kernel.sha256)
+        return `the archives offer the kernel ${releaseOf(offered)} (${offered.version}), not ${releaseOf(kernel)} (${kernel.version})`
+      const { dir } = await place(kernel)
+      return existsSync(dir) ? null : 'the initramfs is of another version of Pyro'
+    },
+    async current() {
+      const kernel = known()
+      return kernel === null ? [] : [kernelPlace(kernel), (await place(kernel)).dir]
+    },
     async ensure(options = {}) {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
-      const kernel = known() ?? (await takeKernel(options))
-      const sum = await checksum()
-      const fingerprint = digest([LAYOUT, kernel.sha256, LISTS, sum])
-      const dir = join(folder, fingerprint)
+      const kernel = (options.renew ? null : known()) ?? (await takeKernel(options))
+      const { sum, fingerprint, dir } = await place(kernel)
       if (!existsSync(dir)) {
-        options.progress?.('making the initramfs')
+        options.progress?.({ text: 'making the initramfs' })
         const manifest = { fingerprint, kernel, init_sha256: sum }
         await hand(
           'guest_images',

@@ -7,6 +7,7 @@ import { existsSync, lstatSync, mkdirSync, readlinkSync, statSync } from 'node:f
 import { dirname, join } from 'node:path'
 import type { Hand, Owner } from '../hand/protocol.ts'
 import { COMMON_FILES, type Environment } from './environment.ts'
+import { keepBuild } from './uses.ts'
 
 const TREES = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
 const MASKED = ['/usr/local/etc']
@@ -59,19 +60,25 @@ export interface HostEnvironmentOptions {
 
 export function hostEnvironment({ hand, cache }: HostEnvironmentOptions): Environment {
   let building: Promise<unknown> | undefined
-  const place = (owner: Owner) => join(cache, 'environments', 'host', fingerprint(owner), 'root')
+  const place = (owner: Owner) => join(cache, 'environments', 'host', fingerprint(owner))
+  const at = (dir: string) => ({
+    dir,
+    lowers: [join(dir, 'root')],
+    binds: boundTrees(),
+    masked: MASKED.filter((masked) => existsSync(masked)),
+  })
 
   return {
     name: 'host',
     backends: ['oci'],
     describe(owner) {
-      const path = place(owner)
+      const path = join(place(owner), 'root')
       return {
         name: 'host',
         description:
           "This machine's own tools, read-only, with an empty home and nothing of its user's; for containers only.",
         backends: ['oci'],
-        state: existsSync(path) ? 'ready' : 'cold',
+        state: existsSync(path) ? 'warm' : 'cold',
         reason: null,
         read_only: boundTrees(),
         copied: ETC.filter((path) => existsSync(path)),
@@ -80,16 +87,17 @@ export function hostEnvironment({ hand, cache }: HostEnvironmentOptions): Enviro
         cache_path: path,
       }
     },
-    async build(owner) {
-      const path = place(owner)
-      if (!existsSync(path)) {
-        building ??= assemble(path, owner).finally(() => {
-          building = undefined
-        })
-        await building
-      }
-      return { lowers: [path], binds: boundTrees(), masked: MASKED.filter((masked) => existsSync(masked)) }
-    },
+    build: (owner, { user } = {}) =>
+      keepBuild(hand, user, at, async () => {
+        const dir = place(owner)
+        if (!existsSync(join(dir, 'root'))) {
+          building ??= assemble(join(dir, 'root'), owner).finally(() => {
+            building = undefined
+          })
+          await building
+        }
+        return at(dir)
+      }),
   }
 
   async function assemble(dest: string, owner: Owner): Promise<void> {

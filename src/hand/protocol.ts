@@ -2,15 +2,11 @@
  * What the host's file hand can be asked: the native binary's `hand`, which alone touches layers, mounts, the OCI
  * runtime and machines. Every path is absolute. Mirrors native/host/wire.
  */
-export interface Owner {
-  uid: number
-  gid: number
-}
-export interface Idmap {
-  /** First id on this machine that stands for 0 on disk. */
-  base: number
-  size: number
-}
+import type { BuildOperations } from './building.ts'
+import type { Entries, Idmap, Owner } from './shapes.ts'
+
+export type { Idmap, Owner } from './shapes.ts'
+
 export interface Skipped {
   path: string
   reason: string
@@ -76,17 +72,6 @@ export interface Jail {
   sockets: string
   files: { source: string; name: string; read_only: boolean }[]
 }
-/** Entries of a tree, by paths below it. */
-interface Entries {
-  dirs: { path: string; mode: number }[]
-  links: { path: string; target: string }[]
-  files: { path: string; mode: number; content: string }[]
-  copies: { from: string; to: string }[]
-}
-/** What lies there now was made by this call, or was there. */
-interface Made {
-  made: boolean
-}
 export interface LayerTar {
   files: number
   dirs: number
@@ -104,7 +89,7 @@ interface RuntimeRef {
   id: string
 }
 
-export interface HandOperations {
+export interface HandOperations extends BuildOperations {
   hello: [
     Record<string, never>,
     {
@@ -232,54 +217,19 @@ export interface HandOperations {
   image_usage: [{ path: string }, { allocated: number; length: number }]
   remove: [{ path: string }, Record<string, never>]
   usage: [{ path: string }, { bytes: number; entries: number }]
-  /** A read-only image of a directory; with `ids`, those on disk stand for 0 and up in it. */
-  erofs: [{ source: string; output: string; ids: Idmap | null }, Made & { bytes: number; sha256: string }]
-  /** A Debian installed by mmdebstrap below `output`, as root/ with manifest.json beside it. */
-  debian_root: [
-    {
-      output: string
-      /** 0 and up inside, as ids of the holder's namespace; null: those of this machine. */
-      ids: Idmap | null
-      suite: string
-      variant: string
-      packages: string[]
-      /** Lines of a sources.list. */
-      sources: string[]
-      /** A file of apt.conf, for the build alone. */
-      settings: string
-      /** NAME=VALUE, for the build alone. */
-      env: string[]
-      /** Seconds since 1970 that everything the build itself writes is dated. */
-      epoch: number
-      /** Run by a shell at the end, with the root as $1. */
-      commands: string[]
-      extra: Entries
-      remove: string[]
-    },
-    Made & { packages: number; bytes: number },
-  ]
-  /** A kernel package, downloaded by apt and taken apart: vmlinux, modules/*.ko and their lists. */
-  guest_kernel: [
-    {
-      package: string
-      version: string
-      sha256: string
-      arch: string
-      output: string
-      lists: { file: string; modules: string[] }[]
-      env: string[]
-    },
-    Made,
-  ]
-  /** vmlinux, initramfs and manifest.json, from what `guest_kernel` made and a binary. */
-  guest_images: [
-    { kernel: string; binary: string; binary_sha256: string; output: string; manifest: string },
-    Made,
-  ]
 }
 export type HandOperation = keyof HandOperations
-/** `read` of `total` bytes of an archive's file. */
-export type HandProgress = { text?: string; files?: number; bytes?: number; read?: number; total?: number }
+export interface HandProgress {
+  text?: string
+  files?: number
+  bytes?: number
+  /** Bytes of an archive's file, of `total`. */
+  read?: number
+  /** With text: how far it has come, of how many where that is known. */
+  done?: number
+  total?: number
+  unit?: 'bytes' | 'packages'
+}
 
 export interface CallOptions {
   signal?: AbortSignal

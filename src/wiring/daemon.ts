@@ -16,7 +16,8 @@ import type { JobStatus } from '../channel/messages.ts'
 import type { DeletionReport } from '../contract/operations/workspace_delete.ts'
 import { PyroError, toPyroError } from '../contract/errors.ts'
 import { catalogue } from '../environment/catalogue.ts'
-import { DEBIAN_12_BASE, debianEnvironment } from '../environment/debian.ts'
+import { debianEnvironment } from '../environment/debian.ts'
+import { DEBIANS } from '../environment/definitions.ts'
 import { guestImages } from '../environment/guest.ts'
 import { hostEnvironment } from '../environment/host.ts'
 import type { Backends, Engine } from '../engine/engine.ts'
@@ -142,7 +143,7 @@ function wire(paths: Paths, log: Engine['log'], open: OpenListener, requestStop:
     guests: guests((id, use) => backends.of(workspaces.placementOf(id)).connect(id, use)),
     environments: catalogue([
       hostEnvironment({ hand: hand.call, cache }),
-      debianEnvironment(DEBIAN_12_BASE, { hand: hand.call, cache }),
+      ...DEBIANS.map((definition) => debianEnvironment(definition, { hand: hand.call, cache })),
     ]),
     guestImages: images,
     listening: listening({ home, settings: settingTable(store), record, queues: all, open, log }),

@@ -40,7 +40,10 @@ function nativeBinary(): string {
   const places = named ? [named] : [join(ROOT, 'native/bin/pyro-native'), packed]
   const path = places.find((place) => existsSync(place))
   if (path !== undefined) return path
-  if (named) throw new PyroError('native_missing', `PYRO_NATIVE=${named} does not exist.`)
+  if (named)
+    throw new PyroError('native_missing', `PYRO_NATIVE=${named} does not exist.`, {
+      hint: 'Unset PYRO_NATIVE to use the one that Pyro came with.',
+    })
   if (existsSync(join(ROOT, 'src')))
     throw new PyroError('native_missing', `The native binary ${places[0]} does not exist.`, {
       hint: 'Run scripts/bootstrap in the checkout.',

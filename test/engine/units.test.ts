@@ -1,11 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { PyroError } from '../../src/contract/errors.ts'
 import { sinceMs, signOfLife } from '../../src/engine/clock.ts'
-import { pin, pinnedIn } from '../../src/layer/store/pins.ts'
 import { wasExported } from '../../src/engine/unexported.ts'
 import { insideWorkspace } from '../../src/engine/export.ts'
 import { FAULT_POINTS, parseFaults } from '../../src/engine/faults.ts'
@@ -79,20 +77,6 @@ describe('idle time', () => {
     const kernel = Number(execFileSync('python3', ['-c', script], { encoding: 'utf8' }))
     expect(kernel).toBeGreaterThanOrEqual(before)
     expect(kernel).toBeLessThanOrEqual(signOfLife().life.at_ms)
-  })
-})
-
-describe('pins', () => {
-  test('are what they were, in their order, as long as all of it is there', () => {
-    const dir = mkdtempSync(join(tmpdir(), 'pyro-pins-'))
-    const layers = Array.from({ length: 12 }, (_, at) => join(dir, `layer${at}`))
-    expect(pinnedIn(dir)).toBeNull()
-    for (const path of layers) mkdirSync(path)
-    pin(dir, layers)
-    expect(pinnedIn(dir)).toEqual(layers)
-    rmSync(layers[5]!, { recursive: true })
-    expect(pinnedIn(dir)).toBeNull()
-    rmSync(dir, { recursive: true })
   })
 })
 

@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newFolder, Refused, removeFolder, startEngine, type TestEngine } from '../support/engine.ts'
+import { newFolder, Refused, removeFolder, ROOT, startEngine, type TestEngine } from '../support/engine.ts'
 import { processesNaming } from '../support/leaks.ts'
 import { addUser, isRoot, removeUser, type User } from '../support/users.ts'
 
@@ -30,11 +30,13 @@ const kinds: [string, () => User | undefined][] = isRoot
     ]
   : [['an ordinary user', () => undefined]]
 
-const images: { manifest: string; sum: string }[] = []
+const images: { packages: unknown; sum: string; checksum: string | null }[] = []
 afterAll(() => {
   // Whoever builds it, and when: the same packages give the same bytes.
   const [one, other] = images
-  if (one?.manifest === other?.manifest) expect(one?.sum).toBe(other?.sum)
+  if (JSON.stringify(one?.packages) !== JSON.stringify(other?.packages)) return
+  expect(one?.sum).toBe(other?.sum)
+  expect(one?.checksum).toBe(other?.checksum)
 })
 
 describe.skipIf(missing.length > 0).each(kinds)(`${NAME} as %s`, (_name, who) => {
@@ -61,7 +63,7 @@ describe.skipIf(missing.length > 0).each(kinds)(`${NAME} as %s`, (_name, who) =>
     expect(again.duration_ms).toBeLessThan(2000)
     const { environments } = await engine.call('env_list', {})
     expect(environments.find(({ name }) => name === NAME)).toMatchObject({
-      state: 'ready',
+      state: 'warm',
       reason: null,
       backends: ['oci', 'qemu', 'firecracker'],
     })
@@ -95,7 +97,10 @@ describe.skipIf(missing.length > 0).each(kinds)(`${NAME} as %s`, (_name, who) =>
     expect(bytes.readUInt32LE(1024)).toBe(0xe0f5e1e2)
     const [sum] = readFileSync(`${image!.path}.sha256`, 'utf8').split(' ')
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(sum)
-    images.push({ manifest: readFileSync(join(root, '../manifest.json'), 'utf8'), sum: sum! })
+    const { packages, checksum, ...inspected } = await engine.call('env_inspect', { environment: NAME })
+    expect(inspected.image).toEqual({ ...image, sha256: sum })
+    expect(root).toBe(inspected.cache_path)
+    images.push({ packages, sum: sum!, checksum })
   })
 
   test('a kernel and an initramfs are there, and named by what they are made of', async () => {
@@ -138,7 +143,7 @@ describe.skipIf(missing.length > 0).each(kinds)(`${NAME} as %s`, (_name, who) =>
 describe.skipIf(missing.length > 0)('a build that ends early', () => {
   let engine: TestEngine
   let folder: string
-  const temps = () => globSync(join(folder, 'cache/environments/*/*.tmp-*'))
+  const temps = () => globSync(join(folder, 'cache/environments/*/*/*.tmp-*'))
   const until = async (seen: () => boolean) => {
     for (const end = Date.now() + 60_000; !seen(); await sleep(50))
       if (Date.now() > end) throw new Error('it did not come')
@@ -163,6 +168,20 @@ describe.skipIf(missing.length > 0)('a build that ends early', () => {
     await until(() => temps().length === 0)
     const { environments } = await engine.call('env_list', {})
     expect(environments.find(({ name }) => name === NAME)?.state).toBe('cold')
+  }, 120_000)
+
+  test('leaves nothing when Ctrl-C ends the command, which says so', async () => {
+    const child = spawn(join(ROOT, 'bin/pyro'), ['env', 'pull', NAME], { env: engine.env, stdio: 'pipe' })
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    let said = ''
+    child.stderr.on('data', (text) => {
+      said += text
+    })
+    await until(() => temps().some((path) => existsSync(join(path, 'root/etc'))))
+    child.kill('SIGINT')
+    expect(await ended).toBe(130)
+    expect(said).toBe('error: The call was cancelled.\n')
+    await until(() => temps().length === 0)
   }, 120_000)
 
   test('is not taken for whole when its engine was killed, and is cleaned by the next', async () => {

@@ -22,8 +22,8 @@ describe('the files', () => {
     const kinds = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
       /^bin\/pyro$|^scripts\/find-node$/,
-      /^dist\/(cli\.cjs|(daemon|mcp|sdk|completion)\.js|chunk\/chunk-[0-9A-Z]{8}\.js)$/,
-      /^dist\/native\/pyro-native-(x64|arm64)$/,
+      /^dist\/(cli\.cjs|(daemon|mcp|sdk|completion)\.js|chunk\/[a-z]+-[0-9A-Z]{8}\.js)$/,
+      /^dist\/native\/pyro-(native|guest)-(x64|arm64)$/,
       /^dist\/types\/[a-z/]+\.d\.ts$/,
       /^dist\/(LICENSES\.txt|man\/pyro\.1)$/,
       /^docs\/(public-contract|guide\/[a-z-]+)\.md$/,
@@ -88,13 +88,15 @@ describe('package.json', () => {
   })
 })
 
-describe('the native binary', () => {
+describe('the native programs', () => {
   // e_machine of the ELF header: EM_X86_64 and EM_AARCH64.
   test.each([
-    ['x64', 0x3e],
-    ['arm64', 0xb7],
-  ])('for %s is static', (arch, machine) => {
-    const fd = openSync(join(packed.folder, `dist/native/pyro-native-${arch}`), 'r')
+    ['native-x64', 0x3e],
+    ['guest-x64', 0x3e],
+    ['native-arm64', 0xb7],
+    ['guest-arm64', 0xb7],
+  ])('%s is static', (name, machine) => {
+    const fd = openSync(join(packed.folder, `dist/native/pyro-${name}`), 'r')
     const header = Buffer.alloc(4096)
     readSync(fd, header, 0, header.length, 0)
     closeSync(fd)
@@ -109,7 +111,7 @@ describe('the native binary', () => {
     // PT_DYNAMIC and PT_INTERP are of programs that need libraries.
     expect(kinds).not.toContain(2)
     expect(kinds).not.toContain(3)
-    expect(statSync(join(packed.folder, `dist/native/pyro-native-${arch}`)).size).toBeLessThan(12 * 1_048_576)
+    expect(statSync(join(packed.folder, `dist/native/pyro-${name}`)).size).toBeLessThan(12 * 1_048_576)
   })
 
   test('of this machine runs', () => {

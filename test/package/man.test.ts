@@ -1,6 +1,6 @@
 // The manual page: what it holds, and that the programs that show it have nothing against it.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { manualPage } from '../../build/man.ts'
 import { describe as descriptions } from '../../src/contract/describe.ts'
 import { ERRORS } from '../../src/contract/errors.ts'
 import { installed } from '../support/terminal.ts'
+import { ROOT } from '../support/users.ts'
 
 const page = manualPage('1.2.3')
 let file: string
@@ -47,6 +48,14 @@ test.skipIf(!installed('mandoc'))('mandoc has no objection', () => {
     .filter((line) => line !== '')
   // The same content gives the same page: it has no date.
   expect(said).toEqual([expect.stringContaining('missing date')])
+})
+
+test('names every variable that the program reads, but the one of tests', () => {
+  const sources = globSync('src/**/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'))
+  const read = sources.flatMap((text) => [...text.matchAll(/'(PYRO_[A-Z_]+)'/g)].map(([, name]) => name!))
+  expect(read.length).toBeGreaterThan(10)
+  for (const name of new Set(read))
+    if (!['PYRO_FAULT', 'PYRO_OPERATIONS'].includes(name)) expect(page).toContain(name)
 })
 
 test('no text of the contract becomes a request of the formatter', () => {

@@ -72,7 +72,12 @@ export interface Machine {
 export interface Machines {
   folder: string
   /** Starts one over new disks, or over those of another. */
-  start: (options?: { over?: Machine; inspect?: boolean; pids?: number; cpus?: number }) => Promise<Machine>
+  start: (options?: {
+    over?: Machine
+    inspect?: boolean
+    pids?: number
+    limits?: Partial<SandboxSpec['limits']>
+  }) => Promise<Machine>
   /** Makes a tree the baseline of a machine that may run already. */
   seal: (machine: Machine, tree: string) => Promise<void>
   close: () => Promise<void>
@@ -110,17 +115,18 @@ export async function machines(init = join(ROOT, 'native/bin/pyro-guest')): Prom
 
   return {
     folder,
-    async start({ over, inspect = false, pids = 200, cpus = 1 } = {}) {
+    async start({ over, inspect = false, pids = 200, limits: asked = {} } = {}) {
       const name = `m${series}${count++}`
       const dir = join(folder, name)
       mkdirSync(dir, { mode: 0o700 })
       const limits = {
         enforcement: 'full' as const,
-        vcpu_count: cpus,
+        vcpu_count: 1,
         mem_mib: 256,
         pids_limit: pids,
         disk_mib: 512,
         notes: [],
+        ...asked,
       }
       const medium: DiskMedium = {
         kind: 'disk',

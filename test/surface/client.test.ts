@@ -38,7 +38,25 @@ const failure = (work: Promise<unknown>): Promise<PyroError> =>
   )
 
 const NOTHING = { read_only: [], copied: [], made: [], masked: [], cache_path: null }
-const WHOLE = { description: 'x', backends: ['oci'], state: 'ready' as const, reason: null, ...NOTHING }
+const UNBUILT = {
+  made_at: null,
+  checksum: null,
+  entries: null,
+  bytes: null,
+  image: null,
+  snapshot: [],
+  packages: [],
+  used_by: [],
+  verified: false,
+}
+const WHOLE = {
+  ...UNBUILT,
+  description: 'x',
+  backends: ['oci'],
+  state: 'warm' as const,
+  reason: null,
+  ...NOTHING,
+}
 
 test('an answer comes in camelCase, an error with its code, hint and whether to retry', async () => {
   await using on = await connected()
@@ -85,7 +103,7 @@ test('progress comes while the call is under way', async () => {
   await until(() => seen.length === 1)
   on.at.pending[0]!.context.progress({ kind: 'output', stream: 'stdout', text: 'grüße\n'.repeat(100_000) })
   on.at.pending[0]!.finish()
-  expect(await answering).toEqual({ ok: true, checks: [] })
+  expect(await answering).toEqual({ ok: true, environment: null, checks: [] })
   expect(seen).toHaveLength(2)
   expect(seen[0]).toEqual({ kind: 'step', text: 'looking' })
 })

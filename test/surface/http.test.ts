@@ -157,7 +157,7 @@ test('lines: progress as it comes, then the result', async () => {
   ).toEqual([
     { progress: { kind: 'step', text: 'looking' } },
     { progress: { kind: 'count', text: 'files', done: 1 } },
-    { result: { ok: true, checks: [] } },
+    { result: { ok: true, environment: null, checks: [] } },
   ])
 })
 

@@ -297,7 +297,7 @@ describe('bounds', () => {
 
   test('an answer that nobody reads is not kept for ever', async () => {
     const description = 'x'.repeat(32 * 1_048_576)
-    const large = { name: 'host', description, backends: ['oci'], state: 'ready' as const, reason: null }
+    const large = { name: 'host', description, backends: ['oci'], state: 'warm' as const, reason: null }
     await using other = await testNetwork(
       { env_list: async () => ({ environments: [large] }) },
       { stallMs: 500 },

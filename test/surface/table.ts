@@ -26,7 +26,7 @@ export async function testServer(more: Partial<Handlers> = {}, closeGraceMs = 30
   const known: Partial<Handlers> = {
     env_list: async () => ({
       environments: [
-        { name: 'host', description: 'This machine', backends: ['oci'], state: 'ready', reason: null },
+        { name: 'host', description: 'This machine', backends: ['oci'], state: 'warm', reason: null },
       ],
     }),
     workspace_status: async ({ workspace_id }) => {
@@ -37,7 +37,7 @@ export async function testServer(more: Partial<Handlers> = {}, closeGraceMs = 30
     doctor: async (_input, context) => {
       context.progress({ kind: 'step', text: 'looking' })
       await wait(context)
-      return { ok: true, checks: [] }
+      return { ok: true, environment: null, checks: [] }
     },
     workspace_delete: async ({ workspace_id }, context) => {
       await wait(context)

@@ -10,9 +10,9 @@ const (
 	// bulkAfter is how much makes a stream a large one.
 	bulkAfter = 1 << 20
 	// A writer and a reader that meet at every few kilobytes fight for the pipe's lock. After a small piece the reader lets
-	// the pipe fill for a breath.
-	batch  = 256 << 10
-	breath = 50_000 // ns
+	// the pipe fill for a breath, a longer one where that was not enough: an emulated processor is slow to fill it.
+	batch                   = 256 << 10
+	leastBreath, mostBreath = 50_000, 800_000 // ns
 	// quietMS is when a large stream is one like the others again.
 	quietMS = 1000
 )
@@ -26,6 +26,7 @@ func (d *Drain) bulk() (end bool) {
 		return false
 	}
 	defer d.leaveBulk(fd)
+	breath := int64(leastBreath)
 	for !d.ending.Load() {
 		n, err := d.move(fd, d.room())
 		switch {
@@ -37,10 +38,13 @@ func (d *Drain) bulk() (end bool) {
 			return true
 		default:
 			d.moved()
-			if n < batch {
-				// Not time.Sleep: this thread has nothing else to do, and Go would wake it late.
-				_ = unix.Nanosleep(&unix.Timespec{Nsec: breath}, nil)
+			if n >= batch {
+				breath = max(breath/2, leastBreath)
+				continue
 			}
+			// Not time.Sleep: this thread has nothing else to do, and Go would wake it late.
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: breath}, nil)
+			breath = min(2*breath, mostBreath)
 		}
 	}
 	return false

@@ -15,6 +15,22 @@ func debianRoot(ctx context.Context, spec rootfs.DebianSpec, progress func(any))
 	return orError(rootfs.Debian(ctx, spec, progress))
 }
 
+func useBuild(ctx context.Context, spec rootfs.UseSpec, _ func(any)) (any, error) {
+	return orError(rootfs.Use(ctx, spec))
+}
+
+func checkBuild(ctx context.Context, spec rootfs.CheckSpec, _ func(any)) (any, error) {
+	return orError(rootfs.Check(ctx, spec))
+}
+
+func removeBuild(ctx context.Context, spec rootfs.RemoveSpec, _ func(any)) (any, error) {
+	return orError(rootfs.Remove(ctx, spec))
+}
+
+func sweepBuilds(ctx context.Context, spec rootfs.SweepSpec, _ func(any)) (any, error) {
+	return orError(rootfs.Sweep(ctx, spec))
+}
+
 func guestKernel(ctx context.Context, spec guestimage.KernelSpec, progress func(any)) (any, error) {
 	return orError(guestimage.Kernel(ctx, spec, progress))
 }

@@ -23,6 +23,7 @@ var operations = map[string]operation{
 	"image_create": takes(imageCreate), "image_seal": takes(imageSeal), "image_placeholder": takes(imagePlaceholder),
 	"image_usage": takes(imageUsage), "machine_start": takes(machineStart), "machine_stop": takes(machineStop),
 	"erofs": takes(makeErofs), "debian_root": takes(debianRoot), "tsc": takes(tsc),
+	"build_use": takes(useBuild), "build_check": takes(checkBuild), "build_remove": takes(removeBuild), "builds_sweep": takes(sweepBuilds),
 	"guest_kernel": takes(guestKernel), "guest_images": takes(guestImages),
 	"jail_make": takes(makeJail), "jail_remove": takes(removeJail),
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	startTimeout = 20 * time.Second
+	startTimeout = 60 * time.Second
 	undoTimeout  = 20 * time.Second
 )
 
@@ -152,8 +152,11 @@ func (k *keeper) tell(ctx context.Context, ordered order) error {
 	if err == nil {
 		data, err = io.ReadAll(io.LimitReader(k.report, 64<<10))
 	}
-	if ctx.Err() != nil {
+	switch ctx.Err() {
+	case context.Canceled:
 		return fault.From(context.Canceled, "", "")
+	case context.DeadlineExceeded:
+		return fault.Retry("machine_failed", "", "the machine's program was not started within %s", startTimeout)
 	}
 	var said report
 	if err != nil || json.Unmarshal(data, &said) != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -19,12 +20,14 @@ type Options struct {
 	UID, GID uint32
 	// MaxEntries and MaxBytes (of content, holes included) bound what is taken; both are needed.
 	MaxEntries, MaxBytes int64
+	// Below is where the tree will lie on this machine: every entry has to be reachable by a path there, and in /workspace.
+	Below string
 	// Progress is told now and then how much is there, and how many bytes of the file were read.
 	Progress func(files int64, bytes int64, read int64)
 }
 
-// maxPath keeps every entry reachable by a path that the kernel takes, below /workspace.
-const maxPath = 4095 - len("/workspace/")
+// maxPath is the longest path that the kernel takes (PATH_MAX with its closing NUL, limits.h).
+const maxPath = 4095
 
 type unpacker struct {
 	Options
@@ -108,7 +111,7 @@ func (u *unpacker) entry(header *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	if len(header.Name) > maxPath {
+	if len(strings.Join(parts, "/"))+1+max(len(u.Below), len(workspace)) > maxPath {
 		return u.tar.Bad(header.Name, "is too long a path")
 	}
 	if header.Typeflag == tar.TypeDir {

@@ -30,7 +30,7 @@ func Make(ctx context.Context, dest string, make func(temp string) error) (made 
 	if there(dest) {
 		return false, nil
 	}
-	lock, err := wait(ctx, dest)
+	lock, err := Lock(ctx, dest, unix.LOCK_EX)
 	if err != nil {
 		return false, err
 	}
@@ -38,13 +38,12 @@ func Make(ctx context.Context, dest string, make func(temp string) error) (made 
 	if there(dest) {
 		return false, nil
 	}
-	prefix := filepath.Base(dest) + ".tmp-"
-	if err := sweep(folder, prefix); err != nil {
+	temp, err := Temp(dest)
+	if err != nil {
 		return false, err
 	}
-	temp := filepath.Join(folder, dirfd.TempName(prefix[:len(prefix)-1]))
 	if err = make(temp); err == nil {
-		err = publish(folder, temp, dest)
+		err = Publish(temp, dest)
 	}
 	if err != nil {
 		_ = dirfd.Remove(temp)
@@ -58,22 +57,22 @@ func there(path string) bool {
 	return err == nil
 }
 
-// wait takes the lock beside dest. The kernel drops it with the process; the file stays, because removing it would
-// give two makers a lock each.
-func wait(ctx context.Context, dest string) (*os.File, error) {
-	path := filepath.Join(filepath.Dir(dest), "."+filepath.Base(dest)+".lock")
-	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+// Lock waits for the lock beside path; how is LOCK_EX or LOCK_SH. The kernel drops it with the process or when it is
+// closed; the file stays, because removing it would give two makers a lock each.
+func Lock(ctx context.Context, path string, how int) (*os.File, error) {
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock")
+	lock, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fault.From(err, "opening", path)
+		return nil, fault.From(err, "opening", name)
 	}
 	for {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(lock.Fd()), how|unix.LOCK_NB)
 		if err == nil {
 			return lock, nil
 		}
 		if err != unix.EWOULDBLOCK && err != unix.EINTR {
 			lock.Close()
-			return nil, fault.From(err, "locking", path)
+			return nil, fault.From(err, "locking", name)
 		}
 		select {
 		case <-ctx.Done():
@@ -84,27 +83,30 @@ func wait(ctx context.Context, dest string) (*os.File, error) {
 	}
 }
 
-// sweep removes the temporary trees of makers that are gone: the lock is held, so none of them is in use.
-func sweep(folder string, prefix string) error {
+// Temp is a path beside dest to make it at. Whoever holds dest's lock alone may ask for it: what makers that are gone
+// left at such paths is removed, as none of it is in use.
+func Temp(dest string) (string, error) {
+	folder, prefix := filepath.Dir(dest), filepath.Base(dest)+".tmp"
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return fault.From(err, "reading", folder)
+		return "", fault.From(err, "reading", folder)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), prefix) {
+		if !strings.HasPrefix(entry.Name(), prefix+"-") {
 			continue
 		}
 		path := filepath.Join(folder, entry.Name())
 		if err := dirfd.Remove(path); err != nil {
-			return fault.From(err, "removing", path)
+			return "", fault.From(err, "removing", path)
 		}
 	}
-	return nil
+	return filepath.Join(folder, dirfd.TempName(prefix)), nil
 }
 
-// publish makes sure that the content is on the disk before the name is: a power cut leaves no whole name over
-// empty files.
-func publish(folder string, temp string, dest string) error {
+// Publish gives what was made its name. It makes sure that the content is on the disk before the name is: a power cut
+// leaves no whole name over empty files.
+func Publish(temp string, dest string) error {
+	folder := filepath.Dir(dest)
 	fd, err := dirfd.OpenDir(folder)
 	if err != nil {
 		return fault.From(err, "opening", folder)

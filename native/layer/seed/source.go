@@ -180,7 +180,7 @@ func seedArchive(ctx context.Context, spec Spec, place *hostpath.Place, progress
 	result := &Result{Kind: "archive", Skipped: []copytree.Skipped{}}
 	err = newtree.Build(spec.Dest, func(dest int) error {
 		totals, err := archive.Unpack(ctx, packed, dest, archive.Options{
-			UID: spec.Owner.UID, GID: spec.Owner.GID, MaxEntries: spec.MaxEntries, MaxBytes: spec.MaxBytes,
+			UID: spec.Owner.UID, GID: spec.Owner.GID, MaxEntries: spec.MaxEntries, MaxBytes: spec.MaxBytes, Below: spec.Dest,
 			Progress: func(files int64, bytes int64, read int64) {
 				progress(Progress{files, bytes, read, packed.Size})
 			},

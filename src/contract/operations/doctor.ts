@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { environmentName } from '../fields.ts'
+import { environmentName, environmentState } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 export default operation({
@@ -11,10 +11,30 @@ export default operation({
   description:
     'Looks at what sandboxes need of this machine (namespaces, ids, control groups, KVM, programs, file systems; also ' +
     'inside containers, runners of continuous integration and WSL), then tries each part for real, to a command in a ' +
-    'workspace. What is not as it could be comes with the reason and the one command that mends it.',
+    'workspace. What is not as it could be comes with the reason and the one command that mends it.' +
+    ' Says whether the environment is built, and what building it would cost; it is tried only where it is built.',
   input: z.object({ environment: environmentName.default('host') }).strict(),
   output: z.object({
     ok: z.boolean().describe('A workspace can be created here.'),
+    environment: z
+      .object({
+        name: z.string(),
+        state: environmentState,
+        reasons: z.array(z.string()).describe('Why it is stale, damaged or unavailable.'),
+        pull: z
+          .object({
+            packages: z.int(),
+            download_bytes: z.int(),
+            disk_bytes: z
+              .int()
+              .describe('Of the installed packages; an image for machines takes about as much again.'),
+          })
+          .nullable()
+          .describe(
+            "What a pull would fetch and fill, by this machine's package lists; null: nothing, or not known.",
+          ),
+      })
+      .nullable(),
     checks: z.array(
       z.object({
         name: z.string(),
@@ -32,6 +52,6 @@ export default operation({
     ),
   }),
   effects: { readOnly: true, destructive: false, idempotent: true },
-  errors: [],
-  cli: { examples: ['doctor', 'doctor --json'] },
+  errors: ['environment_not_found'],
+  cli: { examples: ['doctor', 'doctor --environment debian:12', 'doctor --json'] },
 })

@@ -1,12 +1,13 @@
 import { z } from 'zod'
+import { environmentState } from '../fields.ts'
 import { operation } from '../operation.ts'
 
 export const environment = z.object({
   name: z.string(),
   description: z.string(),
   backends: z.array(z.string()),
-  state: z.enum(['ready', 'cold', 'unavailable']).describe('cold: built at first use.'),
-  reason: z.string().nullable(),
+  state: environmentState,
+  reason: z.string().nullable().describe('Why it is stale, damaged or unavailable.'),
 })
 
 export default operation({

@@ -7,6 +7,7 @@ import { operation } from '../operation.ts'
 /** What starting any sandbox can say. */
 export const SANDBOX_ERRORS: ErrorCode[] = [
   'environment_not_found',
+  'environment_damaged',
   'home_unsuitable',
   'runtime_missing',
   'runtime_failed',

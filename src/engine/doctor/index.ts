@@ -9,15 +9,17 @@ import type { Engine } from '../engine.ts'
 import { exec } from '../exec.ts'
 import { controlGroups } from './cgroups.ts'
 import { type Check, commandIn, failed, type Finding, fine } from './finding.ts'
+import { environmentCheck } from './environment.ts'
 import { hostOf } from './host.ts'
 import { machineChecks } from './machine.ts'
 import { home } from './storage.ts'
 
 export async function doctor(
   engine: Engine,
-  environment: string,
+  name: string,
   context: CallContext,
 ): Promise<OutputOf<'doctor'>> {
+  engine.environments.require(name)
   const host = hostOf()
   const checks: Check[] = machineChecks(host, engine)
   const check = async (name: string, work: () => Promise<Finding>) => {
@@ -46,8 +48,12 @@ export async function doctor(
   }
   for (const backend of engine.backends.all)
     await check(`backend ${backend.name}`, async () => ofBackend(backend, await backend.availability()))
-  const works = holder && (await check('workspace', () => tryWorkspace(engine, environment, context)))
-  return { ok: works, checks }
+  const seen = holder ? await environmentCheck(engine, name) : null
+  const there = seen !== null && (await check(`environment ${name}`, async () => seen.finding))
+  // Where nothing is built, trying it would mean building it.
+  const tried = seen?.built ? name : 'host'
+  const works = holder && (await check('workspace', () => tryWorkspace(engine, tried, context)))
+  return { ok: works && there, environment: seen?.environment ?? null, checks }
 }
 
 function ofBackend({ isolation }: Backend, { usable, hardware, reason, hint }: Availability): Finding {
@@ -71,7 +77,8 @@ async function tryWorkspace(engine: Engine, environment: string, context: CallCo
       workspace_id: row.id,
       command: ['true'],
       cwd: '/',
-      wait_ms: 10_000,
+      // A machine that is busy is slow and not broken.
+      wait_ms: 45_000,
       max_output_bytes: 4096,
     }
     const result = await exec(engine, workspaceExec.input.parse({ ...input, spool_bytes: 65_536 }))

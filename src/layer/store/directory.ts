@@ -16,7 +16,6 @@ import {
   type StagePaths,
   stagePaths,
 } from '../stack.ts'
-import { pin, pinnedIn } from './pins.ts'
 import {
   type LayerName,
   type LayerStore,
@@ -37,6 +36,8 @@ interface Place {
   paths: LayerPaths
   stage: StagePaths
 }
+
+const userOf = ({ id }: Subject, { paths }: Place) => ({ id, dir: paths.dir })
 
 /** A layer's directory, and the ids that own what a sandbox's root owns in it; null where those are the sandbox's. */
 function layerOf(layer: LayerName, { who, paths }: Place): [string, Idmap | null] {
@@ -90,18 +91,16 @@ export function directoryStore({ hand, home, seedLimits = SEED_LIMITS }: Directo
     /** All of it is made in the request that starts the container: a round trip costs more than a mount. */
     async stack(of, environment, _limits, options) {
       const at = await place(of)
-      const built = await environment.build(at.who.sealed, options)
-      pin(at.paths.dir, built.lowers)
+      const built = await environment.build(at.who.sealed, { ...options, user: userOf(of, at) })
       return medium(of, at, built, !of.seeded)
     },
 
     async restack(of, environment, options) {
       const at = await place(of)
-      const pinned = pinnedIn(at.paths.dir)
-      const built = await environment.build(at.who.sealed, options)
+      const built = await environment.build(at.who.sealed, { ...options, user: userOf(of, at) })
       // Left by the sandbox before, or by somebody who read the files.
       await hand.call('unmount', { path: at.stage.dir })
-      return medium(of, at, { ...built, lowers: pinned ?? built.lowers }, true)
+      return medium(of, at, built, true)
     },
 
     async seed(of, { path: source, all = false, take = false }, options) {

@@ -109,7 +109,7 @@ export function diskStore({
       const owner = at.who.writable
       if (environment.image === undefined) throw noImage(environment)
       const [env] = await together([
-        environment.image(at.who.sealed, options),
+        environment.image(at.who.sealed, { ...options, user: { id: of.id, dir: at.dir } }),
         hand.call('image_create', { output: at.changes, size_mib: disk_mib ?? DEFAULT_DISK_MIB, owner }),
         of.seeded && placeholder(of, at),
       ])
@@ -121,7 +121,7 @@ export function diskStore({
       const at = await place(of)
       const env = readlinkSync(at.env)
       if (existsSync(env)) return medium(of, at, env, false)
-      const again = await environment.image?.(at.who.sealed, options)
+      const again = await environment.image?.(at.who.sealed, { ...options, user: { id: of.id, dir: at.dir } })
       if (again === undefined) throw noImage(environment)
       rmSync(at.env)
       symlinkSync(again, at.env)

@@ -9,9 +9,16 @@ export async function ask(
   { operation, input, flags }: Invocation,
 ): Promise<Record<string, unknown>> {
   const progress = progressLine({ operation, quiet: flags.json })
+  const stop = new AbortController()
+  const signals = ['SIGINT', 'SIGTERM'] as const
+  const abort = () => stop.abort()
+  // The first one takes the call back, and the engine undoes what had begun; a second one ends this process at once.
+  for (const signal of signals) process.once(signal, abort)
   try {
-    return await engine.call(operation.name, input as never, { onProgress: progress?.show })
+    const options = { onProgress: progress?.show, signal: stop.signal }
+    return await engine.call(operation.name, input as never, options)
   } finally {
+    for (const signal of signals) process.off(signal, abort)
     progress?.clear()
   }
 }

@@ -2,6 +2,7 @@
 import { isatty } from 'node:tty'
 import type { OperationDescription } from '../../contract/describe.ts'
 import type { Progress } from '../../contract/table.ts'
+import { progressText } from '../progress.ts'
 import { note, writeNow } from './print.ts'
 
 export interface ProgressLine {
@@ -35,13 +36,8 @@ export function progressLine({ operation, quiet }: ProgressOptions): ProgressLin
         return note(`[demo] ${progress.text}`)
       }
       if (!terminal) return
-      writeNow(2, `\r\x1b[K${line(progress)}`)
+      writeNow(2, `\r\x1b[K${progressText(progress)}`)
       shown = true
     },
   }
-}
-
-function line(progress: Exclude<Progress, { kind: 'output' }>): string {
-  if (progress.kind === 'step') return progress.text
-  return `${progress.text} ${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`
 }

@@ -1,5 +1,6 @@
 /** Results as people read them: lines that begin with a tag and hold key=value, and tables for lists. */
 import type { OperationDescription } from '../../contract/describe.ts'
+import { bytesText } from '../progress.ts'
 import { note, print, writeNow } from './print.ts'
 
 type Row = Record<string, unknown>
@@ -15,6 +16,22 @@ export function render(operation: OperationDescription, output: Row): void {
 
 const SPECIAL: Partial<Record<string, (output: Row, tag: string) => void>> = {
   env_list: ({ environments }) => table(environments as Row[], ['name', 'state', 'backends', 'description']),
+  env_inspect({ packages, ...rest }, tag) {
+    for (const line of lines(tag, rest)) print(line)
+    const names = (packages as Row[]).map(({ name, version }) => `${name}=${version}`)
+    if (names.length > 0) print(`${tag} packages: ${names.join(' ')}`)
+  },
+  env_prune({ removed, kept, freed_bytes, dry_run }, tag) {
+    const part = ({ environment, what, path, bytes }: Row) =>
+      `${environment ?? what} ${bytesText(bytes as number)} ${path}`
+    for (const one of removed as Row[]) print(`${tag} ${dry_run ? 'would remove' : 'removed'} ${part(one)}`)
+    for (const { reason, used_by, ...one } of kept as Row[]) {
+      const users = (used_by as Row[]).map(({ workspace_id, name }) => name ?? workspace_id)
+      const why = reason === 'in_use' ? `needed by ${users.join(', ')}` : 'current; --all removes it'
+      print(`${tag} kept ${part(one as Row)} (${why})`)
+    }
+    print(`${tag} ${dry_run ? 'would free' : 'freed'} ${bytesText(freed_bytes as number)}`)
+  },
   workspace_list({ workspaces, expired }) {
     table(workspaces as Row[], [
       'workspace_id',

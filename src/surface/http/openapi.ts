@@ -132,7 +132,16 @@ const text = { type: 'string' }
 const PROGRESS = {
   oneOf: [
     kind('step', { text }, ['text']),
-    kind('count', { text, done: { type: 'number' }, total: { type: 'number' } }, ['text', 'done']),
+    kind(
+      'count',
+      {
+        text,
+        done: { type: 'number' },
+        total: { type: 'number' },
+        unit: { enum: ['bytes', 'packages'], description: 'What is counted; files where it is absent.' },
+      },
+      ['text', 'done'],
+    ),
     kind('output', { stream: { enum: ['stdout', 'stderr'] }, text }, ['stream', 'text']),
   ],
 }

@@ -2,6 +2,7 @@
 import { toPyroError } from '../../contract/errors.ts'
 import type { OperationName, Progress } from '../../contract/table.ts'
 import type { Client } from '../sdk/client.ts'
+import { progressText } from '../progress.ts'
 import { textOf } from './text.ts'
 import type { Tool } from './tools.ts'
 
@@ -32,7 +33,5 @@ export async function callTool({ engine, tool, input, signal, tell }: ToolCall) 
   }
 }
 
-function messageOf(progress: Progress): string {
-  if (progress.kind !== 'count') return progress.text
-  return `${progress.text} ${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`
-}
+const messageOf = (progress: Progress): string =>
+  progress.kind === 'output' ? progress.text : progressText(progress)

@@ -8,7 +8,9 @@ type MethodName = Operations[OperationName]['sdk']
 
 export const METHODS = {
   listEnvironments: 'env_list',
+  pullEnvironment: 'env_pull',
   inspectEnvironment: 'env_inspect',
+  pruneEnvironments: 'env_prune',
   prepareEnvironment: 'prepare',
   runInVm: 'run',
   createWorkspace: 'workspace_create',
