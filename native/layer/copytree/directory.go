@@ -206,6 +206,9 @@ func (c *copier) makeDirectory(d *directory, text string, optional bool) (bool, 
 	if err == unix.EEXIST && c.Merge {
 		err = nil
 	}
+	if err == unix.EEXIST && c.chosen {
+		return false, c.changed(path) // Chosen as a file and as a directory, it was one and became the other.
+	}
 	if err != nil {
 		return false, fault.From(err, "making", path)
 	}

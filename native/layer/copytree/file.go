@@ -98,6 +98,9 @@ func (c *copier) link(d *directory, one name) error {
 	}
 	c.clear(d, one.to)
 	err = unix.Symlinkat(target, d.dst, one.to)
+	if err == unix.EEXIST && c.chosen {
+		return c.changed(path)
+	}
 	if err == nil {
 		err = unix.Fchownat(d.dst, one.to, int(c.UID), int(c.GID), unix.AT_SYMLINK_NOFOLLOW)
 	}
@@ -158,6 +161,9 @@ func (c *copier) create(d *directory, text string, path string, st *unix.Stat_t)
 	fresh := func() (int, error) {
 		const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 		fd, err := dirfd.Retry(func() (int, error) { return unix.Openat(d.dst, text, flags, mode) })
+		if err == unix.EEXIST && c.chosen {
+			return -1, c.changed(path)
+		}
 		if err != nil {
 			return -1, fault.From(err, "creating", path)
 		}

@@ -21,6 +21,7 @@ const ASKED: Record<string, Asked> = {
   workspace_id: 'workspace',
   job_id: 'job',
   environment: 'environment',
+  repo: 'file',
   ...Object.fromEntries(HOST_PATHS.map((field) => [field, 'file'])),
 }
 
