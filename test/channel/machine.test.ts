@@ -27,7 +27,7 @@ async function run(guest: Guest, line: string, user = '') {
     spool_bytes: 32 * MIB,
     attach: false,
   }
-  const status = await guest.start(spec, 20_000, 65_536)
+  const status = await guest.start(spec, 60_000, 65_536)
   const text = (part?: string) => Buffer.from(part ?? '', 'base64').toString()
   return {
     id: spec.id,
