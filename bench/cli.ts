@@ -1,27 +1,17 @@
-/** The command line as it is installed: packed, unpacked elsewhere, compile cache warm; against `node -e 0`. */
+/** The command line as it is installed, compile cache warm, against `node -e 0`. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Bench } from './engine.ts'
+import { installed } from './installed.ts'
 import { type Claim, ms, pairwise, ratio } from './stats.ts'
 
-const ROOT = resolve(import.meta.dirname, '..')
-
 export async function cliBench({ folder }: Bench): Promise<Claim> {
-  const packed = join(folder, 'packed')
-  mkdirSync(packed)
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', packed], {
-    cwd: ROOT,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  const archive = readdirSync(packed).find((name) => name.endsWith('.tgz'))!
-  execFileSync('tar', ['-xzf', join(packed, archive), '-C', packed])
   const env = {
     ...process.env,
     NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
     PATH: `${resolve(process.execPath, '..')}:${process.env['PATH']}`,
   }
-  const pyro = join(packed, 'package/bin/pyro')
+  const pyro = join(installed(), 'bin/pyro')
   const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] as ['ignore', 'ignore', 'inherit'] }
   for (let i = 0; i < 3; i++) execFileSync(pyro, ['workspace', 'list'], quiet)
   const [ours, theirs] = await pairwise(

@@ -2,7 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Pyro } from '../src/surface/sdk/index.ts'
+import type { Pyro } from '../src/surface/sdk/index.ts'
+import { installed } from './installed.ts'
 
 export interface Bench {
   pyro: Pyro
@@ -12,7 +13,7 @@ export interface Bench {
   who: 'root' | 'user'
 }
 
-/** Runs the work on an engine of its own and leaves nothing. */
+/** Runs the work on an engine of its own, out of the installed package, and leaves nothing. */
 export async function withEngine<T>(who: Bench['who'], work: (bench: Bench) => Promise<T>): Promise<T> {
   const given = process.env['PYRO_BENCH_FOLDER']
   const folder = given ?? mkdtempSync(join(tmpdir(), 'pyro-bench-'))
@@ -20,7 +21,8 @@ export async function withEngine<T>(who: Bench['who'], work: (bench: Bench) => P
   mkdirSync(join(folder, 'run'), { mode: 0o700 })
   Object.assign(process.env, { PYRO_HOME: home, XDG_RUNTIME_DIR: join(folder, 'run') })
   process.env['PYRO_CACHE'] ??= join(folder, 'cache')
-  const pyro = await Pyro.connect({ home })
+  const sdk: typeof import('../src/surface/sdk/index.ts') = await import(join(installed(), 'dist/sdk.js'))
+  const pyro = await sdk.Pyro.connect({ home })
   try {
     const first = await pyro.createWorkspace({ environment: 'host' })
     await pyro.deleteWorkspace({ workspaceId: first.workspaceId })

@@ -5,6 +5,7 @@ import { cpus, release, tmpdir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { cliBench } from './cli.ts'
 import { withEngine } from './engine.ts'
+import { handOn, remove } from './installed.ts'
 import { outputBench } from './output.ts'
 import { machineBench } from './machine.ts'
 import { SEED_SHAPES, seedBench } from './seed.ts'
@@ -36,7 +37,7 @@ function ordinaryUser(): Claim[] {
   try {
     const unset = ['PYRO_CACHE', 'PYRO_HOME', 'XDG_RUNTIME_DIR'].flatMap((key) => ['-u', key])
     const run = [process.execPath, join(ROOT, 'bench/main.ts'), '--as-user']
-    const args = ['-u', name, '--', 'env', ...unset, `PYRO_BENCH_FOLDER=${folder}`, ...run]
+    const args = ['-u', name, '--', 'env', ...unset, `PYRO_BENCH_FOLDER=${folder}`, handOn(), ...run]
     const said = execFileSync('runuser', args, {
       encoding: 'utf8',
       cwd: '/',
@@ -58,9 +59,10 @@ await withEngine(isRoot ? 'root' : 'user', async (bench) => {
   await add(cliBench(bench))
   if (isRoot) for (const claim of ordinaryUser()) note(claim)
   if (missingForMachines().length === 0) await add(machineBench())
-  for (const files of [1000, 100_000])
-    for (const shape of Object.values(SEED_SHAPES)) await add(seedBench(bench, files, shape))
-})
+  for (const shape of Object.values(SEED_SHAPES)) await add(seedBench(bench, 1000, shape))
+  const { directory, checkout } = SEED_SHAPES
+  for (const shape of [directory, checkout]) await add(seedBench(bench, 100_000, shape))
+}).finally(remove)
 
 if (asUser) console.log(JSON.stringify(claims))
 else {
@@ -80,7 +82,8 @@ function page(claims: Claim[]): string {
 # Performance
 
 Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}: ${cpu.length} × ${cpu[0]?.model.trim()}, Linux ${release()}, Node ${process.version},
-${versionOf('runc')}. Figures are medians of one run; both sides of a comparison are measured in turn in that run, so the
+${versionOf('runc')}. The engine, the SDK and the command line are those of
+the packed and unpacked package. Figures are medians of one run; both sides of a comparison are measured in turn in that run, so the
 ratios are what to look at.
 
 | what | measured | against | result | bound | holds |

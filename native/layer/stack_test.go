@@ -145,6 +145,23 @@ tree/b/c deleted file
 	})
 }
 
+// A hand lives as long as its engine, and compares layers again and again.
+func TestChangesHoldNothingOpen(t *testing.T) {
+	dir := t.TempDir()
+	for _, layer := range []string{"/lower", "/second", "/upper"} {
+		write(t, dir+layer+"/folder/file", layer)
+	}
+	_, err := changes.Scan(background, changes.Spec{Lowers: []string{dir + "/lower", dir + "/second"}, Upper: dir + "/upper", Limit: 10})
+	must(t, err)
+	descriptors, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	for _, descriptor := range descriptors {
+		if path, _ := os.Readlink("/proc/self/fd/" + descriptor.Name()); strings.HasPrefix(path, dir) {
+			t.Errorf("%s is still open", path)
+		}
+	}
+}
+
 func TestWhiteoutByAttribute(t *testing.T) {
 	needRoot(t)
 	dir := openDir(t)

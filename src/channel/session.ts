@@ -69,6 +69,8 @@ export function openSession<Stream extends Duplex>(stream: Stream, options: Sess
     const broke = (error: Error) => fail(error.message, error)
     const closed = () => fail('the connection closed')
     const take = (bytes: Buffer) => {
+      // A stream that has ended still gives what it holds, and takes no GO.
+      if (stream.destroyed) return
       noise += bytes.length
       let seen = kept.length === 0 ? bytes : Buffer.concat([kept, bytes])
       for (let at = seen.indexOf(expected); at !== -1; at = seen.indexOf(expected)) {

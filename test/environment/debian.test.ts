@@ -130,7 +130,7 @@ describe.skipIf(missing.length > 0).each(kinds)(`${NAME} as %s`, (_name, who) =>
     expect(await out('id; echo $HOME; pwd', { user: 'pyro', cwd: '/home/pyro' })).toBe(
       'uid=1000(pyro) gid=1000(pyro) groups=1000(pyro)\n/home/pyro\n/home/pyro',
     )
-    expect(await out('ps -o comm= -p 1; cat /etc/hosts')).toMatch(/^native\n127\.0\.0\.1 localhost/)
+    expect(await out('ps -o comm= -p 1; cat /etc/hosts')).toMatch(/^guest\n127\.0\.0\.1 localhost/)
     expect(
       await out('stat -c "%U %a" /usr/bin/passwd /var/mail /home/pyro; touch /usr/bin/mine && echo ok'),
     ).toBe('root 4755\nroot 2775\npyro 755\nok')

@@ -74,5 +74,6 @@ fuzz(
       expect(digest).toBe(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
     } else if (there) expect(readFileSync(dest, 'utf8')).toBe('old')
     expect(readdirSync(place)).toEqual(digest !== null || there ? ['file'] : [])
+    rmSync(place, { recursive: true })
   },
 )

@@ -67,7 +67,7 @@ func Scan(ctx context.Context, spec Spec) (*Result, error) {
 	}
 	defer unix.Close(upper)
 	var below layers
-	defer below.close()
+	defer func() { below.close() }()
 	for _, lower := range spec.Lowers {
 		fd, err := dirfd.OpenDir(lower)
 		if err != nil {

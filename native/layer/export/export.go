@@ -60,6 +60,9 @@ func Export(ctx context.Context, spec Spec, progress func(any)) (*Result, error)
 		if err == nil && from.kind != "directory" && totals.SkippedCount > 0 {
 			err = fault.New("not_exportable", spec.Path, "%s is no file, directory or link", spec.Path)
 		}
+		if err == nil {
+			err = from.made(parent, temp, spec.Path)
+		}
 		return from.kind, totals, err
 	})
 }

@@ -41,15 +41,10 @@ func find(root int, path string) (*source, error) {
 		found.close()
 		return nil, problem(err, path)
 	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		found.kind = "directory"
-	case unix.S_IFREG:
-		found.kind = "file"
-	case unix.S_IFLNK:
-		found.kind = "symlink"
+	switch found.kind = kindOf(&st); found.kind {
+	case "symlink":
 		err = staysInside(root, path)
-	default:
+	case "":
 		err = fault.New("not_exportable", path, "%s is no file, directory or link", path)
 	}
 	if err != nil {
@@ -57,6 +52,23 @@ func find(root int, path string) (*source, error) {
 		return nil, err
 	}
 	return found, nil
+}
+
+// kindOf is empty for what cannot be exported.
+func kindOf(st *unix.Stat_t) string {
+	return map[uint32]string{unix.S_IFDIR: "directory", unix.S_IFREG: "file", unix.S_IFLNK: "symlink"}[st.Mode&unix.S_IFMT]
+}
+
+// made says that the copy is of the kind that was found: what is copied may be another thing by then.
+func (s *source) made(parent int, temp string, path string) error {
+	st, err := dirfd.Stat(parent, temp)
+	if err != nil && err != unix.ENOENT {
+		return fault.From(err, "looking at the copy of", path)
+	}
+	if err != nil || kindOf(&st) != s.kind {
+		return fault.Retry("export_changed", path, "%s changed while it was read", path)
+	}
+	return nil
 }
 
 // staysInside accepts a link whose target is below the root, or would be if it existed.
