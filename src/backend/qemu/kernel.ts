@@ -20,6 +20,9 @@ const EMULATED = [
   'mitigations=off',
   // A fifth of the boot's instructions are the kernel's tests of its own ciphers.
   'cryptomgr.notests',
+  // What the kernel does not know is init's environment: its threads are Go's, and waking another emulated processor for them
+  // takes longer than what they do.
+  'GOMAXPROCS=1',
 ]
 
 export function kernelLine({

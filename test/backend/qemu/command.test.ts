@@ -112,7 +112,7 @@ describe('a QEMU command line', () => {
     const [emulated] = options(qemuProgram(machine).args, '-append')
     expect(emulated).toBe(
       'console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=2596124 no_timer_check noreplace-smp tsc=reliable nokaslr ' +
-        'mitigations=off cryptomgr.notests pyro.mode=run pyro.env=serial:env pyro.base=serial:base pyro.changes=serial:changes ' +
+        'mitigations=off cryptomgr.notests GOMAXPROCS=1 pyro.mode=run pyro.env=serial:env pyro.base=serial:base pyro.changes=serial:changes ' +
         'pyro.channel=virtio pyro.pids=300',
     )
     const [looking] = options(
