@@ -51,7 +51,7 @@ test.skipIf(!installed('mandoc'))('mandoc has no objection', () => {
 })
 
 // For tests alone, for the build alone, and between the engine and a git that it starts.
-const NOT_FOR_USERS = ['PYRO_FAULT', 'PYRO_OPERATIONS', 'PYRO_GIT_PASSWORD']
+const NOT_FOR_USERS = ['PYRO_FAULT', 'PYRO_OPERATIONS', 'PYRO_GIT_USER', 'PYRO_GIT_PASSWORD']
 
 test('names every variable that the program reads for its users', () => {
   const sources = globSync('src/**/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'))
