@@ -2,7 +2,17 @@
  * The engine killed, and the disk full or broken, at every record it writes about a workspace: nothing is half done, nothing
  * is left. The same for each backend.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -31,12 +41,16 @@ export interface FaultSubject {
 export function faultSuite({ name, kinds, ...made }: FaultSubject): void {
   const folder = newFolder()
   const seed = join(folder, 'seed')
+  // An archive that ends where the content of its file would begin: that shows when it is unpacked, and not before.
+  const broken = join(folder, 'broken.tar')
   const out = join(folder, 'out.txt')
   let kept: string
 
   beforeAll(async () => {
     mkdirSync(seed)
     writeFileSync(join(seed, 'a.txt'), 'from the seed\n')
+    execFileSync('tar', ['-C', seed, '-cf', broken, '.'])
+    truncateSync(broken, 1024)
     const engine = await startEngine({ folder })
     kept = (await engine.call('workspace_create', { ...made, seed_path: seed, name: 'kept' })).workspace_id
     await engine.call('workspace_exec', {
@@ -63,7 +77,7 @@ export function faultSuite({ name, kinds, ...made }: FaultSubject): void {
     create: (engine, point) =>
       engine.call('workspace_create', {
         ...made,
-        seed_path: point === 'create.undone' ? join(folder, 'missing') : seed,
+        seed_path: point === 'create.undone' ? broken : seed,
         name: 'second',
       }),
     exec: (engine, point) =>
@@ -224,7 +238,7 @@ export function faultSuite({ name, kinds, ...made }: FaultSubject): void {
         const answer = await (drive?.(engine, point) ?? Promise.resolve()).catch((error: Error) => error)
         if (kind === 'kill') expect(await engine.ended).toMatchObject({ signal: 'SIGKILL' })
         else if (answer instanceof Refused)
-          expect(['disk_full', 'io_error', 'seed_not_found', 'cwd_not_found']).toContain(answer.body.code)
+          expect(['disk_full', 'io_error', 'seed_invalid', 'cwd_not_found']).toContain(answer.body.code)
         await engine.kill()
       }
       await verify(point, before)

@@ -2,6 +2,8 @@
 package signals
 
 import (
+	"os"
+	"os/signal"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +26,12 @@ const ignored = 1
 // of catching a signal costs two changes of threads for each.
 func Shrug(signals ...unix.Signal) {
 	ignore := action{handler: ignored}
-	for _, signal := range signals {
-		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(signal), uintptr(unsafe.Pointer(&ignore)), 0,
+	for _, one := range signals {
+		// What was ignored when the program began is nothing that the runtime handles, until it is asked to.
+		if signal.Ignored(one) {
+			signal.Notify(make(chan os.Signal, 1), one)
+		}
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(one), uintptr(unsafe.Pointer(&ignore)), 0,
 			unsafe.Sizeof(ignore.mask), 0, 0)
 	}
 }

@@ -26,8 +26,16 @@ func ignoredBy(t *testing.T, status string) uint64 {
 	return 0
 }
 
+// Some start a program with these two ignored, so that it outlives their terminal.
+func TestShrugInABackground(t *testing.T) {
+	again := exec.Command("sh", "-c", `trap "" HUP INT; exec "$0" -test.run "^TestShrug$"`, os.Args[0])
+	if said, err := again.CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, said)
+	}
+}
+
 func TestShrug(t *testing.T) {
-	all := []unix.Signal{unix.SIGHUP, unix.SIGTERM, unix.SIGQUIT, unix.SIGUSR1, unix.SIGXCPU}
+	all := []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGUSR1, unix.SIGXCPU}
 	Shrug(all...)
 	for _, signal := range all {
 		if err := unix.Kill(os.Getpid(), signal); err != nil {
