@@ -105,7 +105,7 @@ ${rows.join('\n')}
   every message on it costs before an agent looks at it. A request is that with a stream, its headers and JSON, in Go on
   an emulated processor. A command's output is the time of \`head\`, its pipe, the spool and the reading of it through the
   channel; the raw port's bytes come out of one piece of memory.
-- **seed**: the time of a seeded create less that of an empty one. An archive is read by one thread while others write what
+- **seed**: the time of a seeded create less that of an empty one; of 100,000 files in a single round. An archive is read by one thread while others write what
   came out of it; all that a seed refuses is looked for on the way.
 `
 }
